@@ -1,0 +1,48 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module tests share: a way to run a module as Ansible does, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+_RUNNER = """
+import importlib, json, sys
+from ansible.module_utils.testing import patch_module_args
+call = json.load(sys.stdin)
+module = importlib.import_module("ansible_collections.devportal.backstage.plugins.modules." + call["name"])
+with patch_module_args(call["args"]):
+    module.main()
+"""
+
+
+@pytest.fixture(scope="session")
+def run_module():
+    """A function `run_module(name, check=False, diff=False, env=None, **arguments)` that returns the result's dict.
+
+    `failed` is always in the result; what the module wrote besides its JSON fails the test.
+    """
+
+    def run(name, check=False, diff=False, env=None, python=sys.executable, **arguments):
+        arguments.update(_ansible_check_mode=check, _ansible_diff=diff)
+        done = subprocess.run(
+            [python, "-c", _RUNNER],
+            input=json.dumps({"name": name, "args": arguments}),
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **(env or {})},
+        )
+        assert done.stderr == "", done.stderr
+        result = json.loads(done.stdout)
+        result.setdefault("failed", False)
+        result.setdefault("changed", False)
+        return result
+
+    return run
