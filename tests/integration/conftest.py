@@ -12,6 +12,11 @@ import sys
 
 import pytest
 
+# The folder of the helpers below is no package, so that these tests run from anywhere.
+sys.path.insert(0, os.path.dirname(__file__))
+
+from servers import Server
+
 _RUNNER = """
 import importlib, json, sys
 from ansible.module_utils.testing import patch_module_args
@@ -46,3 +51,14 @@ def run_module():
         return result
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A running `servers.Server` that the whole session shares: make roles and databases of your own in it.
+
+    A test that stops it, or changes its settings or rules, makes its own `Server` and closes it.
+    """
+    server = Server()
+    yield server
+    server.close()

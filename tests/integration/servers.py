@@ -1,0 +1,181 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Throw-away PostgreSQL servers for the module tests: made by initdb as an unprivileged OS user, gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+
+import psycopg2
+
+_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "listen_addresses": "127.0.0.1",
+    "shared_buffers": "16MB",
+    "max_connections": "40",
+    "log_line_prefix": "%m [%p] %u@%d ",
+}
+
+
+def binaries() -> dict[int, str]:
+    """The PostgreSQL majors of this machine and the folder of each one's programs (Debian's places)."""
+    found = {}
+    for program in glob.glob("/usr/lib/postgresql/*/bin/initdb"):
+        major = program.split("/")[4]
+        if major.isdigit():
+            found[int(major)] = os.path.dirname(program)
+    return found
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """One running server.
+
+    Args:
+        settings: lines of postgresql.conf, on top of a few that make it small and quick.
+        rules: lines of pg_hba.conf before the usual ones (peer for the superuser, SCRAM for all else).
+        version: a major version; the newest of the machine when left out.
+
+    Attributes:
+        user, password: the superuser `postgres`; by the socket, `os_user` gets in as `postgres` by peer.
+        host, port, socket_directory: where it listens.
+        os_user: who runs the server, an OS user without rights; the present one when that is not root.
+        directory: everything of this server; `data` is below it, `log` is its log file.
+    """
+
+    user = "postgres"
+    password = "the superuser's own"
+    host = "127.0.0.1"
+
+    def __init__(self, settings=None, rules=(), version=None):
+        programs = binaries()
+        if not programs:
+            raise RuntimeError("no PostgreSQL server programs in /usr/lib/postgresql; install the package postgresql")
+        self.version = version or max(programs)
+        self.programs = programs[self.version]
+        self.port = free_port()
+        self.os_user = _unprivileged_user()
+        self.directory = tempfile.mkdtemp(prefix="devportal-pg-")
+        self.socket_directory = self.directory
+        self.data = os.path.join(self.directory, "data")
+        self.log = os.path.join(self.directory, "log")
+        if os.geteuid() == 0:
+            shutil.chown(self.directory, self.os_user)
+        os.chmod(self.directory, 0o755)
+        secret = self.write("superuser", self.password, 0o600)
+        try:
+            self.run(
+                "initdb", "--no-sync", "--encoding=UTF8", "--locale=C", "--auth=reject", "-U", self.user,
+                f"--pwfile={secret}", "-D", self.data,
+            )  # fmt: skip
+            os.unlink(secret)
+            self.write("data/pg_ident.conf", f"owner {self.os_user} {self.user}\n")
+            self.configure(settings or {}, rules)
+            self.start()
+        except BaseException:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
+
+    def write(self, name: str, text: str, mode: int = 0o600) -> str:
+        """Put a file that belongs to the server's OS user below its directory; returns the path."""
+        path = os.path.join(self.directory, name)
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(path, mode)
+        if os.geteuid() == 0:
+            shutil.chown(path, self.os_user)
+        return path
+
+    def configure(self, settings, rules=()) -> None:
+        """Write the settings and the access rules; `start` or `reload` makes them count."""
+        own = {"port": self.port, "unix_socket_directories": self.socket_directory}
+        lines = [f"{key} = '{value}'\n" for key, value in {**_SETTINGS, **own, **settings}.items()]
+        self.write("data/postgresql.auto.conf", "".join(lines))
+        usual = [
+            f"local all {self.user} peer map=owner",
+            "local all all scram-sha-256",
+            "host all all 127.0.0.1/32 scram-sha-256",
+        ]
+        self.write("data/pg_hba.conf", "".join(f"{line}\n" for line in [*rules, *usual]))
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Run one of the server's programs as its OS user; returns what it wrote."""
+        command = [os.path.join(self.programs, program), *arguments]
+        if os.geteuid() == 0:
+            account = pwd.getpwnam(self.os_user)
+            command = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", *command]
+        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd="/", env=environment
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program}: {done.stdout}\n{self.read_log()}")
+        return done.stdout
+
+    def _control(self, *arguments: str) -> None:
+        self.run("pg_ctl", "-w", "-t", "60", "-s", "-D", self.data, *arguments)
+
+    def start(self) -> None:
+        self._control("-l", self.log, "start")
+
+    def stop(self) -> None:
+        self._control("-m", "immediate", "stop")
+
+    def reload(self) -> None:
+        self._control("reload")
+
+    def restart(self) -> None:
+        self._control("-m", "fast", "-l", self.log, "restart")
+
+    def read_log(self) -> str:
+        """All that the server has logged, from its beginning."""
+        if not os.path.exists(self.log):
+            return ""
+        with open(self.log, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read()
+
+    def connect(self, **settings):
+        """A psycopg2 connection in autocommit mode: over TCP as the superuser unless told otherwise."""
+        own = {"host": self.host, "port": self.port, "user": self.user, "password": self.password, "dbname": "postgres"}
+        connection = psycopg2.connect(**{**own, **settings})
+        connection.autocommit = True
+        return connection
+
+    def query(self, statement: str, values=None, **settings):
+        """The rows of one statement, run over a connection of its own; None for a statement without rows."""
+        connection = self.connect(**settings)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, values)
+                return cursor.fetchall() if cursor.description else None
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Stop the server and remove all of it."""
+        with contextlib.suppress(RuntimeError):  # a test may have stopped it
+            self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _unprivileged_user() -> str:
+    if os.geteuid() != 0:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
