@@ -1,0 +1,67 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.devportal.backstage.plugins.module_utils.preflight import (
+    connection_problems,
+    distribution_problems,
+    password_problems,
+    reach_problems,
+    version_problems,
+)
+
+
+class ActionModule(ActionBase):
+    """See the module of this name for its documentation."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        arguments = self.validate_argument_spec(
+            argument_spec={
+                "part": {"type": "str", "choices": ["database", "app"], "required": True},
+                "password": {"type": "str", "no_log": True},
+                "user": {"type": "str", "required": True},
+                "host": {"type": "str"},
+                "port": {"type": "raw"},
+                "values": {"type": "str", "choices": ["env", "literal", "file"], "default": "env"},
+                "distribution": {"type": "str", "default": ""},
+                "distribution_version": {"type": "str", "default": ""},
+                "os_family": {"type": "str", "default": ""},
+                "version": {"type": "str", "default": ""},
+                "listen_addresses": {"type": "list", "elements": "str", "default": []},
+                "remote_hosts": {"type": "list", "elements": "str", "default": []},
+            }
+        )[1]
+        problems = list(_database(arguments) if arguments["part"] == "database" else _app(arguments))
+        result.update(changed=False, problems=problems)
+        if problems:
+            result.update(failed=True, msg=" ".join(problems))
+        return result
+
+
+def _database(arguments: dict[str, Any]) -> list[str]:
+    prefix = "backstage_postgresql"
+    return [
+        *distribution_problems(arguments["distribution"], arguments["distribution_version"], arguments["os_family"]),
+        *version_problems(arguments["version"]),
+        *connection_problems(prefix, None, arguments["port"], arguments["user"]),
+        *reach_problems(arguments["listen_addresses"], arguments["remote_hosts"]),
+        *password_problems(prefix, arguments["password"], None),
+    ]
+
+
+def _app(arguments: dict[str, Any]) -> list[str]:
+    prefix = "backstage_app_config"
+    return [
+        *connection_problems(prefix, arguments["host"] or "", arguments["port"], arguments["user"]),
+        *password_problems(prefix, arguments["password"], arguments["values"]),
+    ]

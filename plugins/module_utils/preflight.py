@@ -1,0 +1,110 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the controller can tell to be wrong before a host is touched.
+
+Private to this collection: its interface may change in any release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ansible_collections.devportal.backstage.plugins.module_utils.app_config import AppConfigError, check_password
+from ansible_collections.devportal.backstage.plugins.module_utils.scram import ScramError, Verifier
+
+# The first release of each distribution whose own PostgreSQL is one that Backstage supports.
+OLDEST_RELEASES = {"Debian": (12, 0), "Ubuntu": (22, 4)}
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def distribution_problems(distribution: str, version: str, os_family: str) -> Iterable[str]:
+    """Sentences about a host that the database role cannot serve.
+
+    Args:
+        distribution, version, os_family: Ansible's facts of those names; `version` may be words (Debian testing).
+    """
+    if os_family != "Debian":
+        yield (
+            f"{distribution} {version} is not supported: the role uses Debian's cluster tools (pg_lsclusters). "
+            "Use a Debian or Ubuntu host, or install PostgreSQL yourself and leave the group backstage_database empty."
+        )
+        return
+    oldest = OLDEST_RELEASES.get(distribution)
+    found = _release(version)
+    if oldest and found and found < oldest:
+        yield (
+            f"{distribution} {version} is not supported: its PostgreSQL is older than Backstage supports. "
+            f"Use {distribution} {'.'.join(f'{part:02}' for part in oldest if part)} or later."
+        )
+
+
+def connection_problems(prefix: str, host: str | None, port: object, user: str) -> Iterable[str]:
+    """Sentences about a host, port or user that no connection can have.
+
+    Args:
+        prefix: the role's variable prefix, so that a sentence names the variable to change.
+        host: name, address or socket directory; None where the side in question does not choose it.
+        port: anything that reads as a TCP port; None where the cluster chooses it.
+        user: the PostgreSQL role.
+    """
+    if host is not None and not host.strip():
+        yield (
+            f"{prefix}_host is empty: set backstage_postgresql_host to the address of the database, "
+            "or put the database's host into the group backstage_database."
+        )
+    if port is not None and not (str(port).isascii() and str(port).isdigit() and 0 < int(str(port)) < 65536):
+        yield f"{prefix}_port is {port!r}: a TCP port is a number from 1 to 65535."
+    if not user or "\0" in user:
+        yield f"{prefix}_user is {'empty' if not user else 'a text with a NUL in it'}: name the PostgreSQL role."
+    elif len(user.encode()) > 63:
+        yield f"{prefix}_user has {len(user.encode())} bytes: PostgreSQL cuts names after 63."
+
+
+def reach_problems(listen_addresses: Iterable[str], remote_hosts: Iterable[str]) -> Iterable[str]:
+    """A sentence where app hosts cannot reach a server that listens on loopback alone.
+
+    Args:
+        listen_addresses: as in postgresql.conf, one address an item.
+        remote_hosts: the app hosts that are not the database host itself.
+    """
+    remote = list(remote_hosts)
+    if remote and all(address.strip() in _LOOPBACK for address in listen_addresses):
+        yield (
+            f"{', '.join(remote)} cannot reach a server that listens on {', '.join(listen_addresses)} only: "
+            "add an address to backstage_postgresql_listen_addresses and a rule to backstage_postgresql_access_rules, "
+            "or say in backstage_postgresql_host which other database the app hosts use."
+        )
+
+
+def password_problems(prefix: str, password: str | None, values: str | None) -> Iterable[str]:
+    """Sentences about a password that PostgreSQL or Backstage would not take. The password is never in them.
+
+    Args:
+        prefix: the role's variable prefix.
+        password: clear text, or for the database's side a ready verifier.
+        values: how Backstage is to get it (env, literal, file), or None for the database's side.
+    """
+    text = password or ""
+    if text.startswith("SCRAM-SHA-256$"):
+        if values is not None:
+            yield (
+                f"{prefix}_password is a SCRAM verifier, with which nobody can log in: "
+                "set backstage_app_config_password to the password it was made of."
+            )
+            return
+        try:
+            Verifier.parse(text)
+        except ScramError as error:
+            yield f"{prefix}_password: {error}"
+        return
+    try:
+        # A literal has the fewest rules, so it stands for what PostgreSQL itself asks of a password.
+        check_password(password, values or "literal")
+    except AppConfigError as error:
+        yield f"{prefix}_password: {error}"
+
+
+def _release(version: str) -> tuple[int, ...]:
+    parts = version.split(".")[:2]
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()

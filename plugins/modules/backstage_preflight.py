@@ -1,0 +1,100 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The work is done on the controller, by the action plugin of this name.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: backstage_preflight
+short_description: Refuse what could not work, before anything changes
+version_added: 1.0.0
+description:
+  - Checks on the controller, without a call to the host, what the roles of this collection are given.
+  - All that is wrong is said in one failure, each in one sentence that names the variable.
+author:
+  - The devportal.backstage maintainers (@devportal)
+extends_documentation_fragment:
+  - devportal.backstage.attributes.info_module
+  - action_common_attributes.flow
+attributes:
+  action:
+    support: full
+  async:
+    support: none
+  bypass_host_loop:
+    support: none
+options:
+  part:
+    description: Which side is about to be set up.
+    type: str
+    choices: [database, app]
+    required: true
+  password:
+    description: The password of the database user; for the database's side also a SCRAM-SHA-256 verifier.
+    type: str
+  user:
+    description: The database user.
+    type: str
+    required: true
+  host:
+    description: Where the app finds the database. Of use with O(part=app).
+    type: str
+  port:
+    description: The server's TCP port; without it the cluster's own is used.
+    type: raw
+  values:
+    description: How Backstage gets the password. Of use with O(part=app).
+    type: str
+    choices: [env, literal, file]
+    default: env
+  distribution:
+    description: The fact of this name. Of use with O(part=database).
+    type: str
+    default: ""
+  distribution_version:
+    description: The fact of this name. Of use with O(part=database).
+    type: str
+    default: ""
+  os_family:
+    description: The fact of this name. Of use with O(part=database).
+    type: str
+    default: ""
+  version:
+    description: The major version of PostgreSQL asked for, or an empty text. Of use with O(part=database).
+    type: str
+    default: ""
+  listen_addresses:
+    description: The addresses that the server is to listen on. Of use with O(part=database).
+    type: list
+    elements: str
+    default: []
+  remote_hosts:
+    description: The app hosts that are not the database host itself. Of use with O(part=database).
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Refuse what could not work
+  devportal.backstage.backstage_preflight:
+    part: app
+    values: env
+    host: db1.example.com
+    port: 5432
+    user: backstage
+    password: "{{ backstage_postgresql_password }}"
+"""
+
+RETURN = r"""
+problems:
+  description: What is wrong, a sentence each.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+"""
