@@ -18,7 +18,12 @@ from collections.abc import Iterator
 from typing import Callable
 
 LOCK_TIMEOUT = 20.0  # seconds; a run holds the lock for milliseconds
-_KEPT_XATTRS = ("system.posix_acl_access", "security.selinux")
+_ACL = "system.posix_acl_access"
+_KEPT_XATTRS = (_ACL, "security.selinux")
+_MAX_LINKS = 40  # path_resolution(7)
+
+# The directories that this process holds, by device and inode: two files of one directory may be edited together.
+_held: set[tuple[int, int]] = set()
 
 
 class FileError(Exception):
@@ -33,28 +38,45 @@ class EditedFile:
         data: the present content, or None where there is no file.
         mode: the present permission bits, or None where there is no file.
         uid, gid: the present owner; for a file yet to be made, its directory's.
+        links: how many names the file has; replacing one leaves the others with the old content.
     """
 
-    def __init__(self, asked: str, directory: str, name: str) -> None:
+    def __init__(self, asked: str, descriptor: int, directory: str, name: str) -> None:
         self.path = os.path.join(directory, name)
         self._asked = asked
+        self._descriptor = descriptor
         self._directory = directory
         self._name = name
+        self._identity: tuple[int, ...] | None = None
+        self._xattrs: dict[str, bytes] = {}
         self.data: bytes | None = None
         self.mode: int | None = None
-        info = os.stat(directory)
+        self.links = 0
+        info = os.fstat(descriptor)
         self.uid, self.gid = info.st_uid, info.st_gid
         with contextlib.suppress(FileNotFoundError):
             self._read()
 
     def _read(self) -> None:
-        info = os.stat(self.path)
-        if not stat.S_ISREG(info.st_mode):
-            kind = "a directory" if stat.S_ISDIR(info.st_mode) else "not a regular file"
-            raise FileError(f"{self._asked}: is {kind}; name a regular file.")
-        with open(self.path, "rb") as stream:
-            self.data = stream.read()
-        self.mode, self.uid, self.gid = stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid
+        # Non-blocking, because a named pipe would wait for a writer.
+        descriptor = os.open(
+            self._name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._descriptor
+        )
+        try:
+            info = os.fstat(descriptor)
+            if not stat.S_ISREG(info.st_mode):
+                kind = "a directory" if stat.S_ISDIR(info.st_mode) else "not a regular file"
+                raise FileError(f"{self._asked}: is {kind}; name a regular file.")
+            with open(descriptor, "rb", closefd=False) as stream:
+                self.data = stream.read()
+            self._xattrs = _xattrs(descriptor)
+        finally:
+            os.close(descriptor)
+        self._remember(info)
+
+    def _remember(self, info: os.stat_result) -> None:
+        self.mode, self.uid, self.gid, self.links = stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, info.st_nlink
+        self._identity = _identity(info)
 
     def replace(
         self,
@@ -72,87 +94,125 @@ class EditedFile:
             data: the whole new content.
             mode: permission bits; None keeps those there are, 0600 for a new file.
             uid, gid: owner; None keeps it (for a new file, the directory's owner).
-            backup: keep the old content beside the file, with the same owner and mode.
+            backup: keep the old content beside the file, with the same owner, and no right that `mode` takes away.
             check: called with the path of the new content before it counts; what it raises stops the replacement.
 
         Returns:
             The backup's path, or None.
 
         Raises:
-            FileError: the file system refuses. The old file is then as it was.
+            FileError: the file system refuses, or somebody else changed the file meanwhile. It is then left as it is.
         """
+        _sweep(self._descriptor, self._name)
+        saved = f"{self._name}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S~', time.localtime())}"
         try:
-            saved = None
-            if backup and self.data is not None:
-                stamp = time.strftime("%Y-%m-%d@%H:%M:%S~", time.localtime())
-                saved = f"{self.path}.{os.getpid()}.{stamp}"
-                self._write(saved, self.data, self.mode, self.uid, self.gid, None)
-            self._write(
-                self.path,
-                data,
-                mode,
-                self.uid if uid is None else uid,
-                self.gid if gid is None else gid,
-                check,
-            )
+            if backup := backup and self.data is not None:
+                kept = self.mode if mode is None or self.mode is None else self.mode & mode
+                self._put(saved, self.data or b"", kept, (self.uid, self.gid))
+            owner = (self.uid if uid is None else uid, self.gid if gid is None else gid)
+            try:
+                info = self._put(self._name, data, mode, owner, check)
+            except BaseException:
+                if backup:
+                    os.unlink(saved, dir_fd=self._descriptor)
+                raise
         except OSError as error:
             raise FileError(
-                f"{self._asked}: cannot be written: {error.strerror} ({error.filename or self._directory}). "
-                f"{_remedy(error)} The file is as it was."
+                f"{self._asked}: cannot be written: {error.strerror}. {_remedy(error)} The file is as it was."
             ) from error
-        return saved
+        self.data = data
+        self._remember(info)
+        return os.path.join(self._directory, saved) if backup else None
 
-    def _write(
+    def remove(self) -> bool:
+        """Take the file away.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            FileError: the file system refuses.
+        """
+        try:
+            os.unlink(self._name, dir_fd=self._descriptor)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise FileError(f"{self._asked}: cannot be removed: {error.strerror}. {_remedy(error)}") from error
+        self.data = self.mode = self._identity = None
+        return True
+
+    def _put(
         self,
         target: str,
         data: bytes,
         mode: int | None,
-        uid: int,
-        gid: int,
-        check: Callable[[str], None] | None,
-    ) -> None:
-        temporary = os.path.join(self._directory, f"{_prefix(self._name)}{os.urandom(6).hex()}.tmp")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        owner: tuple[int, int],
+        check: Callable[[str], None] | None = None,
+    ) -> os.stat_result:
+        # In a directory of our own, so that a killed run leaves nothing that others can read, whatever its mode.
+        name = f"{_prefix(self._name)}{os.urandom(6).hex()}.tmp"
+        os.mkdir(name, 0o700, dir_fd=self._descriptor)
         try:
-            with open(descriptor, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                now = os.fstat(descriptor)
-                if (now.st_uid, now.st_gid) != (uid, gid):
-                    os.fchown(descriptor, uid, gid)
-                os.fchmod(descriptor, mode if mode is not None else (0o600 if self.mode is None else self.mode))
-                if self.data is not None:
-                    self._copy_xattrs(descriptor)
-                    if mode is not None and mode != self.mode:
-                        # After the ACL, so that a tightened mode closes its mask too.
-                        os.fchmod(descriptor, mode)
-                os.fsync(descriptor)
-            if check:
-                check(temporary)
-            os.rename(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        _sync_directory(self._directory)
+            private = os.open(
+                name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._descriptor
+            )
+            try:
+                descriptor = os.open(
+                    self._name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=private
+                )
+                with open(descriptor, "wb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    self._dress(descriptor, mode, owner)
+                    os.fsync(descriptor)
+                    if check:
+                        check(os.path.join(self._directory, name, self._name))
+                    if target == self._name:
+                        self._must_be_unchanged()
+                    os.rename(self._name, target, src_dir_fd=private, dst_dir_fd=self._descriptor)
+                    info = os.fstat(descriptor)
+            finally:
+                os.close(private)
+        finally:
+            _discard(self._descriptor, name)
+        with contextlib.suppress(OSError):  # some file systems cannot; the file is in place all the same
+            os.fsync(self._descriptor)
+        return info
 
-    def _copy_xattrs(self, descriptor: int) -> None:
+    def _dress(self, descriptor: int, mode: int | None, owner: tuple[int, int]) -> None:
+        now = os.fstat(descriptor)
+        if (now.st_uid, now.st_gid) != owner:
+            os.fchown(descriptor, *owner)
+        if self.mode is None:
+            os.fchmod(descriptor, 0o600 if mode is None else mode)
+            return
+        os.fchmod(descriptor, self.mode)
+        for name, value in self._xattrs.items():
+            os.setxattr(descriptor, name, value)
+        if _ACL not in self._xattrs and _ACL in _xattrs(descriptor):
+            os.removexattr(descriptor, _ACL)  # the directory's default ACL is for new files
+            os.fchmod(descriptor, self.mode)
+        if mode is not None and mode != self.mode:
+            os.fchmod(descriptor, mode)  # after the ACL, so that a tightened mode closes its mask too
+
+    def _must_be_unchanged(self) -> None:
         try:
-            names = os.listxattr(self.path)
-        except OSError as error:
-            if error.errno in (errno.ENOTSUP, errno.ENOSYS):
-                return
-            raise
-        for name in names:
-            if name in _KEPT_XATTRS or name.startswith("user."):
-                os.setxattr(descriptor, name, os.getxattr(self.path, name))
+            now = _identity(os.stat(self._name, dir_fd=self._descriptor, follow_symlinks=False))
+        except FileNotFoundError:
+            now = None
+        if now != self._identity:
+            raise FileError(
+                f"{self._asked}: somebody else changed it while this run worked on it; nothing was written, run again."
+            )
 
 
 @contextlib.contextmanager
 def edit(path: str, timeout: float = LOCK_TIMEOUT) -> Iterator[EditedFile]:
     """Hold one file for reading and replacing; a second run waits its turn.
 
-    The lock (flock(2)) is on the directory, because replacing a file replaces its inode.
+    The lock (flock(2)) is on the directory, because replacing a file replaces its inode. Nothing is written, not even
+    a lock file, until `replace` is called: check mode may use it too.
 
     Args:
         path: the file; a symbolic link is followed and stays a link. A hard link to it keeps the old content.
@@ -161,35 +221,67 @@ def edit(path: str, timeout: float = LOCK_TIMEOUT) -> Iterator[EditedFile]:
     Raises:
         FileError: no such directory, not a regular file, unreadable, an untrusted link, or locked for too long.
     """
-    real = os.path.realpath(path)
     try:
-        _trust_link(path, real)
+        real = _follow(path)
         directory, name = os.path.split(real)
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise FileError(f"{path}: cannot be opened: {error.strerror} ({error.filename}). {_remedy(error)}") from error
+    info = os.fstat(descriptor)
+    identity = (info.st_dev, info.st_ino)
+    first = identity not in _held
     try:
-        _lock(descriptor, path, timeout)
-        _sweep(directory, name)
+        if first:
+            _lock(descriptor, path, timeout)
+            _held.add(identity)
         try:
-            edited = EditedFile(path, directory, name)
+            edited = EditedFile(path, descriptor, directory, name)
         except OSError as error:
             raise FileError(f"{path}: cannot be read: {error.strerror}. {_remedy(error)}") from error
         yield edited
     finally:
+        if first:
+            _held.discard(identity)
         os.close(descriptor)
 
 
-def _trust_link(path: str, real: str) -> None:
-    """Refuse a link that another user laid to a file that is not theirs (as fs.protected_symlinks does, proc(5))."""
-    if not os.path.islink(path) or not os.path.exists(real):
-        return
-    link, target = os.lstat(path).st_uid, os.stat(real).st_uid
-    if link not in (0, os.geteuid(), target):
-        raise FileError(
-            f"{path}: is a symbolic link owned by user id {link} to {real}, which belongs to user id {target}; "
-            "name the file itself, or let the owner of the file make the link."
-        )
+def _follow(path: str) -> str:
+    """The path behind all symbolic links, each of which must be trusted (as fs.protected_symlinks does, proc(5))."""
+    links: list[tuple[str, int]] = []
+    rest = [part for part in os.path.abspath(path).split("/") if part]
+    real = "/"
+    while rest:
+        part = rest.pop(0)
+        if part == "..":
+            real = os.path.dirname(real)
+            continue
+        here = os.path.join(real, part)
+        try:
+            info = os.lstat(here)
+        except FileNotFoundError:
+            real = os.path.join(here, *rest)
+            break
+        if not stat.S_ISLNK(info.st_mode):
+            real = here
+            continue
+        links.append((here, info.st_uid))
+        if len(links) > _MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        target = os.readlink(here)
+        if target.startswith("/"):
+            real = "/"
+        rest[:0] = [part for part in target.split("/") if part not in ("", ".")]
+    if real == "/":
+        raise FileError(f"{path}: is a directory; name a regular file.")
+    if links:
+        owner = os.stat(real if os.path.lexists(real) else os.path.dirname(real)).st_uid
+        for link, uid in links:
+            if uid not in (0, os.geteuid(), owner):
+                raise FileError(
+                    f"{path}: {link} is a symbolic link owned by user id {uid} to {real}, which belongs to user id "
+                    f"{owner}; name the file itself, or let the owner of the file make the link."
+                )
+    return real
 
 
 def _lock(descriptor: int, path: str, timeout: float) -> None:
@@ -201,39 +293,62 @@ def _lock(descriptor: int, path: str, timeout: float) -> None:
         except BlockingIOError:
             if time.monotonic() >= end:
                 raise FileError(
-                    f"{path}: another run holds its directory since {timeout:g} s; nothing was changed, run again."
+                    f"{path}: another run has held its directory for {timeout:g} s; nothing was changed, run again."
                 ) from None
             time.sleep(0.01)
 
 
+def _identity(info: os.stat_result) -> tuple[int, ...]:
+    return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+
+
+def _xattrs(descriptor: int) -> dict[str, bytes]:
+    """What is kept of the extended attributes (xattr(7)); none where the file system has none."""
+    try:
+        names = os.listxattr(descriptor)
+    except OSError as error:
+        if error.errno in (errno.ENOTSUP, errno.ENOSYS):
+            return {}
+        raise
+    return {name: os.getxattr(descriptor, name) for name in names if name in _KEPT_XATTRS or name.startswith("user.")}
+
+
 def _prefix(name: str) -> str:
-    return f".{name[:200]}.devportal-"
+    short = name.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")  # NAME_MAX is in bytes
+    return f".{short}.devportal-"
 
 
-def _sweep(directory: str, name: str) -> None:
-    """Remove what a killed run left: under the lock no temporary file is in use."""
+def _sweep(directory: int, name: str) -> None:
+    """Remove what a killed run left: under the lock no temporary directory is in use."""
     with contextlib.suppress(OSError):
         for entry in os.listdir(directory):
             if entry.startswith(_prefix(name)) and entry.endswith(".tmp"):
-                with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(directory, entry))
+                _discard(directory, entry)
 
 
-def _sync_directory(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _discard(directory: int, private: str) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(private, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            for entry in os.listdir(descriptor):
+                os.unlink(entry, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        os.rmdir(private, dir_fd=directory)
 
 
 def _remedy(error: OSError) -> str:
+    if error.errno == errno.EPERM and os.geteuid() == 0:
+        return "Look for an immutable flag (lsattr), or for a host that denies this to root."
     return {
         errno.ENOENT: "Make the directory first, or correct the path.",
         errno.ENOTDIR: "Correct the path: a part of it is not a directory.",
+        errno.ELOOP: "Correct the symbolic links: they lead in a circle.",
+        errno.ENAMETOOLONG: "Use a shorter name.",
         errno.EACCES: "Run with `become: true`, or as the owner of the file.",
         errno.EPERM: "Run with `become: true`, or as the owner of the file.",
         errno.EROFS: "Mount the file system read-write.",
         errno.ENOSPC: "Free some space on the file system.",
         errno.EDQUOT: "Raise the quota, or free some space.",
+        errno.EBUSY: "It is a mount point of its own (a file mounted into a container): mount its directory instead.",
     }.get(error.errno or 0, "Look at the file system, then run again.")
