@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gates that read the code without running it, two at a time; none has an ignore file, none needs the network
+once its requirements are there."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import time
+
+import common
+
+_STUB = '''\
+"""Stands in for get-pip: installs pip from a wheel that pip itself downloaded."""
+import sys
+sys.path.insert(0, {wheel!r})
+from pip._internal.cli.main import main
+sys.exit(main(["install", "--quiet", "--no-index", "--no-deps", {wheel!r}]))
+'''
+
+
+def _sanity_home() -> pathlib.Path:
+    """A home for ansible-test, whose environments and downloads go to ~/.ansible.
+
+    It fetches its get-pip script from a site of its own that a closed network does not have, but takes one that lies
+    in its cache; and it hides the PIP_* variables from pip, so these become a configuration file.
+    """
+    home = common.CACHE / "home"
+    requirements = next(common.VENV.glob("lib/python3*/site-packages/ansible_test/_internal/python_requirements.py"))
+    version = re.search(r"\bpip='([^']+)'", requirements.read_text(encoding="utf-8"))
+    if not version:
+        raise common.Problem(f"{requirements} no longer names the version of pip that it wants.")
+    stub = home / ".ansible" / "test" / "cache" / f"get_pip_{version[1].replace('.', '_')}.py"
+    if not stub.exists():
+        wheels = common.CACHE / "wheels"
+        pip = [str(common.PYTHON), "-m", "pip", "--disable-pip-version-check"]
+        done = common.output([*pip, "download", "--no-deps", "--dest", str(wheels), f"pip=={version[1]}"])
+        if done.returncode:
+            raise common.Problem(f"pip {version[1]} could not be downloaded: {done.stderr.strip()[-300:]}")
+        config = home / ".config" / "pip" / "pip.conf"
+        config.parent.mkdir(parents=True, exist_ok=True)
+        listed = common.output([*pip, "config", "list"]).stdout
+        settings = re.findall(r"^(?:global|:env:)\.([a-z-]+)='(.*)'$", listed, re.M)
+        config.write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in dict(settings).items()))
+        stub.parent.mkdir(parents=True, exist_ok=True)
+        stub.write_text(_STUB.format(wheel=str(next(wheels.glob(f"pip-{version[1]}-*.whl")))))
+    return home
+
+
+def _gates() -> list[tuple[str, list[str], dict[str, str]]]:
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    # A pyenv shim would be taken for a Python and does not start.
+    path = os.pathsep.join([str(common.VENV / "bin"), "/usr/local/bin", "/usr/bin", "/bin"])
+    sanity = {"HOME": str(_sanity_home()), "PATH": path}
+    docs = "antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs all ."
+    return [
+        (name, shlex.split(command), extra)
+        for name, command, extra in (
+            # The longest first: the others fit beside it.
+            ("ansible-test sanity", f"ansible-test sanity --local --python {version} --color no", sanity),
+            ("ansible-lint", "ansible-lint --offline --profile production --strict --nocolor", {}),
+            ("antsibull-docs", docs, {}),
+            ("mypy", "mypy --strict plugins/module_utils", {}),
+            ("yamllint", "yamllint --strict .", {}),
+            ("ruff check", "ruff check", {}),
+            ("ruff format", "ruff format --check", {}),
+            ("antsibull-changelog", "antsibull-changelog lint", {}),
+            ("role variables", "python tests/tools/role_variables.py", {}),
+        )
+    ]
+
+
+def _gate(gate: tuple[str, list[str], dict[str, str]]) -> tuple[str, float, subprocess.CompletedProcess]:
+    name, command, extra = gate
+    start = time.monotonic()
+    done = subprocess.run(
+        command,
+        cwd=common.TREE,
+        env=common.environment(**extra),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return name, time.monotonic() - start, done
+
+
+def main() -> int:
+    failed = []
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(_gate, gate) for gate in _gates()]):
+            name, seconds, done = future.result()
+            common.say(f"  {name:22} {seconds:5.1f} s  {'FAILED' if done.returncode else 'ok'}")
+            if done.returncode:
+                failed.append(name)
+                common.say(f"    $ {shlex.join(done.args)}\n" + re.sub("^", "    ", done.stdout.rstrip(), flags=re.M))
+    if failed:
+        common.say(f"lint: {', '.join(failed)} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    common.main(main)
