@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = self.validate_argument_spec(
             argument_spec={
-                "part": {"type": "str", "choices": ["database", "app"], "required": True},
+                "part": {"type": "str", "choices": ["database", "container", "app"], "required": True},
                 "password": {"type": "str", "no_log": True},
                 "user": {"type": "str", "required": True},
                 "host": {"type": "str"},
@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
                 "remote_hosts": {"type": "list", "elements": "str", "default": []},
             }
         )[1]
-        problems = list(_database(arguments) if arguments["part"] == "database" else _app(arguments))
+        problems = _CHECKS[arguments["part"]](arguments)
         result.update(changed=False, problems=problems)
         if problems:
             result.update(failed=True, msg=" ".join(problems))
@@ -65,3 +65,13 @@ def _app(arguments: dict[str, Any]) -> list[str]:
         *connection_problems(prefix, arguments["host"] or "", arguments["port"], arguments["user"]),
         *password_problems(prefix, arguments["password"], arguments["values"]),
     ]
+
+
+def _container(arguments: dict[str, Any]) -> list[str]:
+    return [
+        *connection_problems("backstage_postgresql_container", None, arguments["port"], arguments["user"]),
+        *password_problems("backstage_postgresql", arguments["password"], "literal"),
+    ]
+
+
+_CHECKS = {"database": _database, "container": _container, "app": _app}

@@ -31,7 +31,7 @@ options:
   part:
     description: Which side is about to be set up.
     type: str
-    choices: [database, app]
+    choices: [database, container, app]
     required: true
   password:
     description: The password of the database user; for the database's side also a SCRAM-SHA-256 verifier.
