@@ -11,7 +11,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import grp
 import os
+import pwd
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -243,6 +246,47 @@ def edit(path: str, timeout: float = LOCK_TIMEOUT) -> Iterator[EditedFile]:
         if first:
             _held.discard(identity)
         os.close(descriptor)
+
+
+def mode_bits(value: object) -> int | None:
+    """Permission bits from a module's `mode`: an octal number as text; None stays None.
+
+    Raises:
+        FileError: it is something else.
+    """
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3,4}", value):
+        return int(value, 8)
+    raise FileError(f"mode: {value!r} is not an octal number in quotes such as '0600'.")
+
+
+def user_id(value: str | None) -> int | None:
+    """The number of a user given by name or number; None stays None.
+
+    Raises:
+        FileError: this host does not know the name.
+    """
+    if value is None or value.isdigit():
+        return None if value is None else int(value)
+    try:
+        return pwd.getpwnam(value).pw_uid
+    except KeyError:
+        raise FileError(f"owner: there is no user {value!r} on this host; make it first.") from None
+
+
+def group_id(value: str | None) -> int | None:
+    """The number of a group given by name or number; None stays None.
+
+    Raises:
+        FileError: this host does not know the name.
+    """
+    if value is None or value.isdigit():
+        return None if value is None else int(value)
+    try:
+        return grp.getgrnam(value).gr_gid
+    except KeyError:
+        raise FileError(f"group: there is no group {value!r} on this host; make it first.") from None
 
 
 def _follow(path: str) -> str:

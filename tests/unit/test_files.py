@@ -359,3 +359,23 @@ def test_long_names(tmp_path):
     replace(path, b"again")
     assert path.read_bytes() == b"again"
     assert len(names(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(("value", "bits"), [(None, None), ("0640", 0o640), ("600", 0o600), (0o600, 0o600)])
+def test_mode(value, bits):
+    assert files.mode_bits(value) == bits
+
+
+@pytest.mark.parametrize("value", ["u=rw", "0888", "640 ", True, 6.4, ""])
+def test_a_mode_that_is_none(value):
+    with pytest.raises(files.FileError, match="is not an octal number in quotes"):
+        files.mode_bits(value)
+
+
+def test_owners():
+    assert (files.user_id("root"), files.user_id("17"), files.user_id(None)) == (0, 17, None)
+    assert (files.group_id("root"), files.group_id("17"), files.group_id(None)) == (0, 17, None)
+    with pytest.raises(files.FileError, match="there is no user 'nemo-1' on this host"):
+        files.user_id("nemo-1")
+    with pytest.raises(files.FileError, match="there is no group 'nemo-1' on this host"):
+        files.group_id("nemo-1")
