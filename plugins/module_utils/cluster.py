@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import fcntl
 import json
 import os
 import pwd
@@ -22,6 +23,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +36,7 @@ _BINARIES = "/usr/lib/postgresql"
 _STATE = "/var/lib/postgresql"
 _PRELOADED = ("shared_preload_libraries", "session_preload_libraries", "local_preload_libraries")
 _CREATE_TIMEOUT = 300.0  # seconds
+_SETTLE_TIMEOUT = 60.0  # seconds
 _PROBE = "devportal_backstage.read"
 
 
@@ -52,6 +55,7 @@ class Postmaster:
     pid: int
     port: int
     socket_directory: str
+    ready: bool
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,32 @@ class Cluster:
         try:
             with open(os.path.join(self.data_directory, "postmaster.pid"), encoding="utf-8") as stream:
                 lines = stream.read().splitlines()
-            found = Postmaster(int(lines[0]), int(lines[3]), lines[4] or self.socket_directory)
-            if os.path.realpath(f"/proc/{found.pid}/cwd") == os.path.realpath(self.data_directory):
+            ready = lines[7].strip() in ("ready", "standby")
+            found = Postmaster(int(lines[0]), int(lines[3]), lines[4] or self.socket_directory, ready)
+            # Not its cwd: in a container without CAP_SYS_PTRACE root may not read that of another user's process.
+            with open(f"/proc/{found.pid}/cmdline", "rb") as stream:
+                program = os.path.basename(stream.read().split(b"\0")[0])
+            same_owner = os.stat(f"/proc/{found.pid}").st_uid == os.stat(self.data_directory).st_uid
+            if same_owner and program.startswith(b"postgres"):
                 return found
         except (OSError, ValueError, IndexError):
             pass
         return None
+
+    def settled(self) -> Postmaster | None:
+        """Like `postmaster`, once the server neither starts nor stops, as it may after a killed run.
+
+        Raises:
+            ClusterError: it still does after a minute.
+        """
+        deadline = time.monotonic() + _SETTLE_TIMEOUT
+        while True:
+            found = self.postmaster()
+            if found is None or found.ready:
+                return found
+            if time.monotonic() > deadline:
+                raise ClusterError(f"Cluster {self} is starting or stopping for too long; look at {self.log_file}.")
+            time.sleep(0.05)
 
 
 def clusters() -> list[Cluster]:
@@ -214,18 +238,21 @@ def create(version: int, name: str, locale: str, options: Sequence[str]) -> None
     if not re.fullmatch(r"[A-Za-z0-9_.]+", name):
         # A dash would break the name of the systemd unit (pg_createcluster(1)).
         raise ClusterError(f'"{name}" is no good name for a cluster; use letters, digits, "_" and ".".')
-    with edit(_unfinished_mark(version, name), _CREATE_TIMEOUT) as mark:
+    path = _unfinished_mark(version, name)
+    with _unfinished(version, name) as mark:
         if os.path.exists(os.path.join(_configuration_root(), str(version), name, "postgresql.conf")):
+            os.unlink(path)
             return  # Another run has made it meanwhile.
-        mark.replace(b"", mode=0o644)
+        os.write(mark, b"unfinished")
         # A boot must not start it before it is whole: it becomes `auto` afterwards.
         done = _run(
             [
                 *("pg_createcluster", "--encoding", "UTF8", "--locale", locale, "--start-conf", "manual"),
                 *(str(version), name, "--", *options),
-            ]
+            ],
+            pass_fds=(mark,),
         )
-        mark.remove()
+        os.unlink(path)
         if done.returncode:
             raise ClusterError(f"pg_createcluster cannot make {version}/{name}: {_one_line(done.stderr)}")
 
@@ -239,9 +266,10 @@ def clear_unfinished(version: int, name: str) -> bool:
     path = _unfinished_mark(version, name)
     if not os.path.exists(path):
         return False
-    with edit(path, _CREATE_TIMEOUT) as mark:
-        if mark.data is None:
-            return False  # The other run was only not done yet.
+    with _unfinished(version, name) as mark:
+        if os.fstat(mark).st_size == 0:
+            os.unlink(path)
+            return False  # That run was only not done yet.
         data = _default_data_directory(version, name)
         if os.path.exists(os.path.join(data, "postmaster.opts")):
             raise ClusterError(
@@ -249,10 +277,37 @@ def clear_unfinished(version: int, name: str) -> bool:
                 f"look at it, then remove {path} to keep it, or drop it with pg_dropcluster."
             )
         # As the owner, because the path lies under directories that the owner can rearrange.
-        info = os.stat(os.path.dirname(path))
+        info = os.stat(_STATE)
         _run(["rm", "-rf", "--one-file-system", "--", data], **_as_user(info.st_uid, info.st_gid))
         shutil.rmtree(os.path.join(_configuration_root(), str(version), name), ignore_errors=True)
-        return mark.remove()
+        os.unlink(path)
+        return True
+
+
+@contextlib.contextmanager
+def _unfinished(version: int, name: str) -> Iterator[int]:
+    """The mark that a cluster is being made, locked: by flock(2), which a child that outlives its run holds on to."""
+    path = _unfinished_mark(version, name)
+    deadline = time.monotonic() + _CREATE_TIMEOUT
+    while True:
+        mark = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(path) and os.path.samestat(os.fstat(mark), os.stat(path)):
+                break
+        except BlockingIOError:
+            pass
+        except BaseException:
+            os.close(mark)
+            raise
+        os.close(mark)
+        if time.monotonic() > deadline:
+            raise ClusterError(f"Another run is making cluster {version}/{name} for too long; look at {path}.")
+        time.sleep(0.05)
+    try:
+        yield mark
+    finally:
+        os.close(mark)
 
 
 def _unfinished_mark(version: int, name: str) -> str:
@@ -293,9 +348,9 @@ def control(cluster: Cluster, action: str) -> str | None:
     """
     log = LogTail(cluster.log_file)
     done = _run(["pg_ctlcluster", str(cluster.version), cluster.name, action])
-    # 2: it was in this state already. Under systemd the unit's start succeeds even when the server's does not.
-    running = cluster.postmaster() is not None
-    if done.returncode in (0, 2) and running == (action != "stop"):
+    # The exit code does not tell: under systemd a unit starts even when its server does not, and a start may fail
+    # because that of a killed run goes on.
+    if (cluster.settled() is not None) == (action != "stop"):
         return None
     return (
         "; ".join(log.reasons())
