@@ -24,8 +24,9 @@ FORMATS = ("dotenv", "systemd", "shell")
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 
-# `\s` and the line ends of `$` in JavaScript (ECMA-262, WhiteSpace and LineTerminator).
-_JS_SPACE = "[\\t-\\r \\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff]"
+# What String.prototype.trim removes (ECMA-262: WhiteSpace and LineTerminator); Python's str.strip removes more.
+JS_SPACE = "\t\n\v\f\r \xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
+_JS_SPACE = f"[{re.escape(JS_SPACE)}]"
 _JS_LINE_END = "[\\n\\r\\u2028\\u2029]"
 
 # What is an assignment to the npm package dotenv since its version 15 (lib/main.js).
@@ -171,7 +172,13 @@ def _writings(value: str, form: str) -> list[str]:
         ways.append(f"'{value}'")
     if not re.search(r'["\\$]', value):
         ways.append(f'"{value}"')
-    if value and not ways and not re.search(r"[#$\n]", value) and value[0] not in "'\"`" and _js_trim(value) == value:
+    if (
+        value
+        and not ways
+        and not re.search(r"[#$\n]", value)
+        and value[0] not in "'\"`"
+        and value.strip(JS_SPACE) == value
+    ):
         ways.append(value)
     return ways
 
@@ -214,10 +221,6 @@ def _decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _js_trim(value: str) -> str:
-    return re.sub(rf"\A{_JS_SPACE}+|{_JS_SPACE}+\Z", "", value)
-
-
 def _unclosed(text: str, position: int) -> EnvFileError:
     line = text.count("\n", 0, position) + 1
     return EnvFileError(f"line {line} opens a quote that is not closed, so the lines after it are unsure; close it.")
@@ -246,8 +249,8 @@ def _scan_dotenv(text: str) -> Iterator[Assignment]:
     for match in _DOTENV_LINE.finditer(plain):
         raw = match["value"] or ""
         start = match.end("separator")
-        start += len(raw) - len(raw.lstrip())
-        raw = _js_trim(raw)
+        start += len(raw) - len(raw.lstrip(JS_SPACE))
+        raw = raw.strip(JS_SPACE)
         end = start + len(raw)
         quoted = raw[:1] in ("'", '"', "`")
         if quoted and raw.count(raw[0]) == 1:

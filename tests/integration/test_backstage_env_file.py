@@ -269,7 +269,7 @@ def test_check_mode_takes_a_directory_that_is_not_there_yet(run_module, tmp_path
         ({"variables": {"SECRET": True}}, "SECRET: the value is a boolean; write it as text, in quotes."),
         ({"variables": {"SECRET": None}}, "SECRET: the value is empty"),
         ({"variables": {"SECRET": ["hush"]}}, "SECRET: the value is a list"),
-        ({"variables": {"A-B": "1"}}, "'A-B' is not a variable's name"),
+        ({"variables": {"A-B": "hush"}}, "'A-B' is not a variable's name"),
         ({"mode": "u=rw"}, "mode: 'u=rw' is not an octal number"),
         ({"owner": "no-such-user"}, "owner: there is no user 'no-such-user'"),
     ],
