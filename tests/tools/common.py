@@ -55,7 +55,6 @@ def environment(**extra: str) -> dict[str, str]:
         RUFF_CACHE_DIR=str(CACHE / "ruff"),
         HYPOTHESIS_STORAGE_DIRECTORY=str(CACHE / "hypothesis"),
         XDG_CACHE_HOME=str(CACHE / "xdg"),
-        PYTHONPATH=str(TREES),
     )
     env.update(extra)
     return env

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hosts of a molecule scenario for its tests; testinfra is used here only.
+
+verify.yml gives the hosts in VERIFY_HOSTS: a JSON list with each one's name, groups, container and role variables. A
+test that takes `host` runs once a host; with `@pytest.mark.group("backstage")` only on the hosts of that group.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+
+import pytest
+import testinfra
+
+
+def _hosts():
+    hosts = json.loads(os.environ.get("VERIFY_HOSTS", "[]"))
+    if not hosts:
+        raise pytest.UsageError("VERIFY_HOSTS names no host: there is nothing to verify, so nothing is proved.")
+    return hosts
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "group(name): run on the hosts of this group only")
+    _hosts()
+
+
+def pytest_generate_tests(metafunc):
+    if "wanted" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("group")
+        hosts = [host for host in _hosts() if marker is None or marker.args[0] in host["groups"]]
+        metafunc.parametrize("wanted", hosts, ids=[host["name"] for host in hosts], scope="session")
+
+
+@pytest.fixture(scope="session")
+def host(wanted):
+    """The testinfra host; `wanted` has what it was asked to be."""
+    return testinfra.get_host("docker://" + wanted["ansible_host"])
+
+
+@pytest.fixture(scope="session")
+def sql(host, wanted):
+    """A function `sql(query, **connection)`: the rows of a query as text, by a TCP login with the wanted password.
+
+    `connection` may say host, port, user, password and database; a failed login is an AssertionError with its message.
+    """
+
+    def ask(query, **connection):
+        login = {
+            "host": "127.0.0.1",
+            "port": wanted.get("backstage_postgresql_port", 5432),
+            "user": wanted.get("backstage_postgresql_user", "postgres"),
+            "password": wanted["backstage_postgresql_password"],
+            "database": "postgres",
+            **connection,
+        }
+        done = host.run(
+            "PGPASSWORD=%s psql -XAt -v ON_ERROR_STOP=1 -h %s -p %s -U %s -d %s -c %s",
+            login["password"],
+            login["host"],
+            str(login["port"]),
+            login["user"],
+            login["database"],
+            query,
+        )
+        assert done.succeeded, done.stderr
+        return done.stdout.splitlines()
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def runs():
+    """What the callback host_tasks recorded of this scenario's playbook runs, oldest first."""
+    path = pathlib.Path(os.environ["HOST_TASKS_FILE"])
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,78 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every app host has to be, whatever scenario it is in."""
+
+from __future__ import annotations
+
+import difflib
+import pathlib
+
+import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils import env_file
+
+pytestmark = pytest.mark.group("backstage")
+
+BEFORE = pathlib.Path(__file__).parents[1] / "files" / "app-config.yaml"
+VARIABLES = {
+    "POSTGRES_HOST": "localhost",
+    "POSTGRES_PORT": "5432",
+    "POSTGRES_USER": "postgres",
+}
+REMOVED = ["    client: better-sqlite3", "    connection: ':memory:'"]
+ADDED = [
+    "    client: pg",
+    "    connection:",
+    "      host: ${POSTGRES_HOST}",
+    "      port: ${POSTGRES_PORT}",
+    "      user: ${POSTGRES_USER}",
+    "      password: ${POSTGRES_PASSWORD}",
+]
+
+
+@pytest.fixture(scope="module")
+def directory(wanted):
+    if wanted.get("backstage_app_config_values", "env") != "env":
+        pytest.skip("this scenario has its own test for its kind of values")
+    return wanted["backstage_app_config_directory"]
+
+
+@pytest.fixture(scope="module")
+def variables(host, wanted, directory):
+    text = host.file(f"{directory}/.env").content
+    return env_file.read(text, wanted.get("backstage_app_config_env_format", "dotenv"))
+
+
+def test_only_the_database_block_of_app_config_changed(host, directory):
+    after = host.file(f"{directory}/app-config.yaml").content_string
+    diff = list(difflib.unified_diff(BEFORE.read_text(encoding="utf-8").splitlines(), after.splitlines(), n=0))[2:]
+    assert [line[1:] for line in diff if line.startswith("-")] == REMOVED
+    assert [line[1:] for line in diff if line.startswith("+")] == ADDED
+
+
+def test_app_config_keeps_its_owner_and_mode(host, directory):
+    file = host.file(f"{directory}/app-config.yaml")
+    assert (file.user, file.group, file.mode) == ("backstage", "backstage", 0o640)
+
+
+def test_only_the_app_may_read_the_env_file(host, directory):
+    file = host.file(f"{directory}/.env")
+    assert (file.user, file.group, file.mode) == ("backstage", "backstage", 0o600)
+
+
+def test_the_env_file_has_the_connection(variables, wanted):
+    user = wanted.get("backstage_postgresql_user", "postgres")
+    assert variables == {
+        **VARIABLES,
+        "POSTGRES_USER": user,
+        "POSTGRES_PASSWORD": wanted["backstage_postgresql_password"],
+    }
+
+
+def test_the_files_log_in(sql, variables):
+    login = {key: variables["POSTGRES_" + key.upper()] for key in ("host", "port", "user", "password")}
+    assert sql("SELECT current_user", **login) == [login["user"]]
+
+
+def test_nothing_else_was_left_in_the_directory(host, directory):
+    assert sorted(host.file(directory).listdir()) == [".env", "app-config.yaml"]

@@ -1,0 +1,17 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the runs of the playbook have to be."""
+
+from __future__ import annotations
+
+# For both roles on one host, facts included.
+MOST_TASKS = 12
+
+
+def test_the_second_run_is_short_and_changes_nothing(runs, wanted):
+    second = [run for run in runs if run["playbook"] == "converge.yml"][-1]
+    counted = second["hosts"][wanted["name"]]
+    assert counted["tasks"] > 0, "no task reached the host: the record is not of this run"
+    assert counted["tasks"] <= MOST_TASKS
+    assert (counted["changed"], counted["failures"], counted["unreachable"]) == (0, 0, 0)

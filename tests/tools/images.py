@@ -1,0 +1,186 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The images of the throw-away hosts: Debian with systemd and Python, and nothing else that a bare host lacks.
+
+They come from the registry's debian:RELEASE where a pull works, else from the Debian mirror that this machine's own apt
+uses, by mmdebstrap. Either way apt works in them as it does on this machine: same mirror, proxy and certificates.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+import time
+
+import common
+import engine
+
+RELEASES = ("bookworm", "trixie", "forky")
+# Everything that the tests make in the engine carries this label; `make clean` finds it by that.
+LABEL = "devportal.backstage"
+_PACKAGES = ("systemd", "systemd-sysv", "python3", "ca-certificates")
+_NO_REGISTRY = common.CACHE / "no-registry"
+_DOCKERFILE = """\
+FROM {base}
+COPY etc /etc
+ARG DEBIAN_FRONTEND=noninteractive
+RUN rm -f /etc/apt/apt.conf.d/docker-clean \\
+    && (dpkg -s {packages} >/dev/null 2>&1 \\
+        || (apt-get -q update && apt-get -qy install --no-install-recommends {packages})) \\
+    && rm -rf /var/lib/apt/lists/* \\
+    && : >/etc/machine-id
+LABEL {label}={recipe}
+STOPSIGNAL SIGRTMIN+3
+CMD ["/sbin/init"]
+"""
+
+
+def name(release: str) -> str:
+    """The tag of a release's image."""
+    return f"devportal-test:{release}"
+
+
+def _os_release() -> dict[str, str]:
+    try:
+        text = pathlib.Path("/etc/os-release").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    return {key: value.strip('"') for key, value in re.findall(r"^(\w+)=(.*)$", text, re.M)}
+
+
+def _mirrors(release: str) -> list[str]:
+    """sources.list lines for a release from this machine's own; none where this machine's mirror is not Debian's."""
+    system = _os_release()
+    codename = system.get("VERSION_CODENAME", "")
+    if system.get("ID") != "debian" or not codename:
+        return []
+    listed = common.output(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"]
+    ).stdout.splitlines()
+    uri = {suite: place for place, suite in (line.split() for line in listed if len(line.split()) == 2)}
+    lines = [f"deb {uri[codename]} {release} main"] if codename in uri else []
+    if lines and release != "forky":
+        lines += [
+            f"deb {uri[codename + suffix]} {release}{suffix} main"
+            for suffix in ("-updates", "-security")
+            if codename + suffix in uri
+        ]
+    return lines
+
+
+def _apt_settings(release: str) -> str:
+    """What this machine's apt needs to reach its mirror, as lines of apt.conf."""
+    wanted = re.compile(r"Acquire::(https?::|Check-Valid-Until|Check-Date|Retries)", re.I)
+    dump = common.output(["apt-config", "dump"]).stdout.splitlines()
+    # A certificate or key that a setting names is a file of this machine, not of the image.
+    lines = [line for line in dump if wanted.match(line) and not re.search(r"CAInfo|SslCert|SslKey|CRL", line, re.I)]
+    for scheme in ("http", "https"):
+        proxy = os.environ.get(f"{scheme}_proxy") or (os.environ.get("HTTPS_PROXY") if scheme == "https" else None)
+        if proxy:
+            lines.append(f'Acquire::{scheme}::Proxy "{proxy}";')
+    if release == "forky":
+        # A mirror that is a snapshot, or a day behind, has a testing whose Release file has run out.
+        lines.append('Acquire::Check-Valid-Until "false";')
+    return "".join(f"{line}\n" for line in dict.fromkeys(lines))
+
+
+def _etc(folder: pathlib.Path, release: str) -> None:
+    """The files of /etc that make apt work in the image as it does here."""
+    apt = folder / "etc" / "apt"
+    (apt / "apt.conf.d").mkdir(parents=True)
+    (apt / "apt.conf.d" / "90machine").write_text(_apt_settings(release))
+    if lines := _mirrors(release):
+        (apt / "sources.list").write_text("\n".join(lines) + "\n")
+        # The registry's image has its own mirror here.
+        (apt / "sources.list.d").mkdir()
+        (apt / "sources.list.d" / "debian.sources").touch()
+    credentials = pathlib.Path("/etc/apt/auth.conf.d")
+    if credentials.is_dir() and os.access(credentials, os.R_OK):
+        shutil.copytree(credentials, apt / "auth.conf.d")
+    bundle = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
+    if any("https:" in line for line in lines) and bundle.exists():
+        (folder / "etc" / "ssl" / "certs").mkdir(parents=True)
+        shutil.copy(bundle, folder / "etc" / "ssl" / "certs")
+
+
+def _pulled(release: str) -> str | None:
+    """The registry's image, if it is here or can be had; a registry that does not answer is asked once only."""
+    image = f"debian:{release}"
+    if common.output(["docker", "image", "inspect", image]).returncode == 0:
+        return image
+    if _NO_REGISTRY.exists():
+        return None
+    done = common.output(["docker", "pull", "--quiet", image], timeout=120)
+    if done.returncode:
+        _NO_REGISTRY.write_text(done.stderr)
+        return None
+    return image
+
+
+def _bootstrapped(release: str, folder: pathlib.Path) -> str:
+    archive = folder / "root.tar"
+    settings = folder / "etc" / "apt" / "apt.conf.d" / "90machine"
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(_PACKAGES)]
+    command += [f"--aptopt={line}" for line in settings.read_text().splitlines()]
+    # Documentation and translations are of no use in a host that lives for minutes.
+    command += [f"--dpkgopt=path-exclude=/usr/share/{place}/*" for place in ("doc", "info", "locale", "man")]
+    command += [release, str(archive), *_mirrors(release)]
+    done = common.output(command)
+    if done.returncode:
+        raise common.Problem(f"mmdebstrap {release}: {done.stderr.strip()[-1000:]}")
+    base = f"devportal-base:{release}"
+    done = common.output(["docker", "import", str(archive), base])
+    archive.unlink()
+    if done.returncode:
+        raise common.Problem(f"docker import of {release}: {done.stderr.strip()[-500:]}")
+    return base
+
+
+def _make(release: str) -> None:
+    start = time.monotonic()
+    recipe = hashlib.sha256(
+        repr([_DOCKERFILE, _PACKAGES, _mirrors(release), _apt_settings(release)]).encode()
+    ).hexdigest()[:16]
+    label = f'{{{{index .Config.Labels "{LABEL}"}}}}'
+    if common.output(["docker", "image", "inspect", "--format", label, name(release)]).stdout.strip() == recipe:
+        return
+    with tempfile.TemporaryDirectory(dir=common.CACHE, prefix="image-") as place:
+        folder = pathlib.Path(place)
+        _etc(folder, release)
+        base = _pulled(release) or _bootstrapped(release, folder)
+        text = _DOCKERFILE.format(base=base, packages=" ".join(_PACKAGES), label=LABEL, recipe=recipe)
+        (folder / "Dockerfile").write_text(text)
+        done = common.output(
+            ["docker", "build", "--quiet", "--tag", name(release), str(folder)],
+            env={**os.environ, "DOCKER_BUILDKIT": "0"},
+        )
+    if done.returncode:
+        raise common.Problem(f"docker build of {name(release)}: {done.stderr.strip()[-1500:]}")
+    common.say(f"  {name(release)} from {base}: {time.monotonic() - start:.0f} s")
+
+
+def ensure(*releases: str) -> None:
+    """Make the images that are missing or stale, two at a time."""
+    wanted = releases or RELEASES
+    common.CACHE.mkdir(exist_ok=True)
+    if not shutil.which("mmdebstrap") and any(_pulled(release) is None for release in wanted):
+        common.apt_install("mmdebstrap", "debian-archive-keyring", why="images of Debian without a registry")
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(_make, wanted))
+
+
+def main() -> int:
+    """By hand: python tests/tools/images.py"""
+    engine.ensure()
+    ensure()
+    return 0
+
+
+if __name__ == "__main__":
+    common.main(main)
