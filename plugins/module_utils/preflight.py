@@ -10,11 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ansible_collections.devportal.backstage.plugins.module_utils.app_config import AppConfigError, check_password
-from ansible_collections.devportal.backstage.plugins.module_utils.scram import ScramError, Verifier
+from ansible_collections.devportal.backstage.plugins.module_utils import scram
+from ansible_collections.devportal.backstage.plugins.module_utils.app_config import (
+    AppConfigError,
+    check_connection,
+    check_password,
+)
 
 # The first release of each distribution whose own PostgreSQL is one that Backstage supports.
 OLDEST_RELEASES = {"Debian": (12, 0), "Ubuntu": (22, 4)}
+OLDEST_POSTGRESQL = 14
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -39,13 +44,13 @@ def distribution_problems(distribution: str, version: str, os_family: str) -> It
         )
 
 
-def connection_problems(prefix: str, host: str | None, port: object, user: str) -> Iterable[str]:
+def connection_problems(prefix: str, host: str | None, port: str | int | None, user: str) -> Iterable[str]:
     """Sentences about a host, port or user that no connection can have.
 
     Args:
         prefix: the role's variable prefix, so that a sentence names the variable to change.
         host: name, address or socket directory; None where the side in question does not choose it.
-        port: anything that reads as a TCP port; None where the cluster chooses it.
+        port: None where the cluster chooses it.
         user: the PostgreSQL role.
     """
     if host is not None and not host.strip():
@@ -53,12 +58,12 @@ def connection_problems(prefix: str, host: str | None, port: object, user: str) 
             f"{prefix}_host is empty: set backstage_postgresql_host to the address of the database, "
             "or put the database's host into the group backstage_database."
         )
-    if port is not None and not (str(port).isascii() and str(port).isdigit() and 0 < int(str(port)) < 65536):
-        yield f"{prefix}_port is {port!r}: a TCP port is a number from 1 to 65535."
-    if not user or "\0" in user:
-        yield f"{prefix}_user is {'empty' if not user else 'a text with a NUL in it'}: name the PostgreSQL role."
-    elif len(user.encode()) > 63:
-        yield f"{prefix}_user has {len(user.encode())} bytes: PostgreSQL cuts names after 63."
+        host = None
+    for one in ({"host": host}, {"port": port}, {"user": user}):
+        try:
+            check_connection(**{"host": None, "port": None, "user": None, **one})
+        except AppConfigError as error:
+            yield f"{prefix}_{error}"
 
 
 def reach_problems(listen_addresses: Iterable[str], remote_hosts: Iterable[str]) -> Iterable[str]:
@@ -85,24 +90,41 @@ def password_problems(prefix: str, password: str | None, values: str | None) -> 
         password: clear text, or for the database's side a ready verifier.
         values: how Backstage is to get it (env, literal, file), or None for the database's side.
     """
-    text = password or ""
-    if text.startswith("SCRAM-SHA-256$"):
-        if values is not None:
-            yield (
-                f"{prefix}_password is a SCRAM verifier, with which nobody can log in: "
-                "set backstage_app_config_password to the password it was made of."
-            )
-            return
-        try:
-            Verifier.parse(text)
-        except ScramError as error:
-            yield f"{prefix}_password: {error}"
-        return
     try:
-        # A literal has the fewest rules, so it stands for what PostgreSQL itself asks of a password.
-        check_password(password, values or "literal")
+        if values is not None:
+            check_password(password, values)
+        elif (password or "").startswith(scram.PREFIX):
+            scram.parse(password or "")
+        else:
+            scram.check_password(password or "")
     except AppConfigError as error:
+        yield f"{prefix}_{error}"
+    except scram.ScramError as error:
         yield f"{prefix}_password: {error}"
+    else:
+        if values is not None and not scram.same_in_node_pg(password or ""):
+            yield (
+                f"{prefix}_password mixes characters that PostgreSQL and Backstage's driver normalise differently "
+                "(SASLprep), so that Backstage could not log in with it: leave out such characters, "
+                "best by keeping to ASCII."
+            )
+
+
+def version_problems(version: str) -> Iterable[str]:
+    """A sentence about a PostgreSQL version that nobody can install for Backstage.
+
+    Args:
+        version: a major version, or an empty text for the distribution's own.
+    """
+    if not version:
+        return
+    if not version.isascii() or not version.isdigit():
+        yield f"backstage_postgresql_version is {version!r}: a major version is a number, such as 17."
+    elif int(version) < OLDEST_POSTGRESQL:
+        yield (
+            f"backstage_postgresql_version is {version}: Backstage supports PostgreSQL {OLDEST_POSTGRESQL} "
+            "and later. Use a newer version."
+        )
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils import preflight, scram
+
+VERIFIER = str(scram.make("secret"))
+
+
+@pytest.mark.parametrize(
+    ("distribution", "version", "family"),
+    [
+        ("Debian", "12.11", "Debian"),
+        ("Debian", "13", "Debian"),
+        ("Debian", "forky/sid", "Debian"),
+        ("Ubuntu", "22.04", "Debian"),
+        ("Linux Mint", "21", "Debian"),
+    ],
+)
+def test_a_supported_distribution_passes(distribution, version, family):
+    assert not list(preflight.distribution_problems(distribution, version, family))
+
+
+@pytest.mark.parametrize(
+    ("distribution", "version", "family", "named"),
+    [
+        ("Rocky", "9.4", "RedHat", "Rocky 9.4 is not supported"),
+        ("Debian", "11.9", "Debian", "Use Debian 12 or later"),
+        ("Ubuntu", "20.04", "Debian", "Use Ubuntu 22.04 or later"),
+    ],
+)
+def test_another_distribution_is_refused_with_the_remedy(distribution, version, family, named):
+    (sentence,) = preflight.distribution_problems(distribution, version, family)
+    assert named in sentence
+
+
+@pytest.mark.parametrize("version", ["", "14", "17", "18"])
+def test_a_version_that_backstage_supports_passes(version):
+    assert not list(preflight.version_problems(version))
+
+
+@pytest.mark.parametrize("version", ["13", "9.6", "17.2", "seventeen", "\uff11\uff17"])
+def test_another_version_is_refused(version):
+    (sentence,) = preflight.version_problems(version)
+    assert sentence.startswith(f"backstage_postgresql_version is {version}") or repr(version) in sentence
+
+
+@pytest.mark.parametrize("port", [5432, "5432", 1, 65535, None])
+def test_a_port_passes(port):
+    assert not list(preflight.connection_problems("p", "db", port, "postgres"))
+
+
+@pytest.mark.parametrize("port", ["abc", "", 0, 65536, -1, "5432x", "٥٤٣٢", 5432.5])
+def test_what_is_no_port_is_refused(port):
+    (sentence,) = preflight.connection_problems("p", "db", port, "postgres")
+    assert sentence.startswith(f"p_port is {port!r}:")
+
+
+@pytest.mark.parametrize("host", ["", "  "])
+def test_an_empty_host_is_refused(host):
+    (sentence,) = preflight.connection_problems("p", host, 5432, "postgres")
+    assert "backstage_postgresql_host" in sentence
+
+
+@pytest.mark.parametrize("user", ["", "a\0b", "x" * 64, "ü" * 32])
+def test_a_user_that_postgresql_cannot_have_is_refused(user):
+    (sentence,) = preflight.connection_problems("p", None, None, user)
+    assert sentence.startswith("p_user ")
+
+
+def test_app_hosts_need_more_than_loopback():
+    (sentence,) = preflight.reach_problems(["localhost", "::1"], ["app1", "app2"])
+    assert sentence.startswith("app1, app2 cannot reach")
+    assert not list(preflight.reach_problems(["localhost", "10.0.0.5"], ["app1"]))
+    assert not list(preflight.reach_problems(["localhost"], []))
+
+
+@pytest.mark.parametrize("values", [None, "env", "literal", "file"])
+@pytest.mark.parametrize("password", [None, "", "a\0b"])
+def test_no_password_is_refused_on_every_side(password, values):
+    (sentence,) = preflight.password_problems("p", password, values)
+    assert sentence.startswith("p_password")
+
+
+@pytest.mark.parametrize("values", [None, "env", "literal", "file"])
+def test_a_password_passes_and_is_never_said(values):
+    assert not list(preflight.password_problems("p", "correct horse", values))
+
+
+def test_a_password_that_trimming_would_change_is_refused_for_variables_only():
+    (sentence,) = preflight.password_problems("p", " hunter2", "env")
+    assert "hunter2" not in sentence
+    assert not list(preflight.password_problems("p", " hunter2", None))
+    assert not list(preflight.password_problems("p", " hunter2", "literal"))
+
+
+def test_a_verifier_is_for_the_server_alone():
+    assert not list(preflight.password_problems("p", VERIFIER, None))
+    (sentence,) = preflight.password_problems("p", VERIFIER, "env")
+    assert VERIFIER not in sentence
+    (sentence,) = preflight.password_problems("p", "SCRAM-SHA-256$4096:xx", None)
+    assert sentence.startswith("p_password: ")
+
+
+def test_a_password_that_the_driver_of_backstage_reads_differently_is_refused():
+    (sentence,) = preflight.password_problems("p", "\u2168\U0001f600", "env")
+    assert "SASLprep" in sentence
+    assert not list(preflight.password_problems("p", "\u2168\U0001f600", None))
