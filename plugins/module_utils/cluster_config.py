@@ -206,7 +206,7 @@ class _Run:
         self._settings = dict(wanted.settings or {})
         self._may_restart = restart
         self._change = change
-        self._server = cluster.postmaster()
+        self._server = cluster.settled()
         self.outcome = Outcome(
             port=self._server.port if self._server else cluster.port,
             differences=[
@@ -274,8 +274,8 @@ class _Run:
     def _start(self) -> dict[str, Any]:
         for one in self._change.files:
             one.write()
-        self._control("start")
         self.outcome.started = True
+        self._control("start")
         facts = self._ask_after_rules()
         self._refuse_overridden(facts)
         self._refuse_rules(facts)
@@ -301,8 +301,8 @@ class _Run:
         return facts
 
     def _restart(self) -> dict[str, Any]:
-        self._control("restart")
         self.outcome.restarted = True
+        self._control("restart")
         return self._ask_after_rules()
 
     def _control(self, action: str) -> None:
@@ -317,7 +317,7 @@ class _Run:
         raise ClusterError(f"Cluster {self._cluster} does not {action} as its files say: {reason}.")
 
     def _running(self) -> Postmaster:
-        self._server = self._cluster.postmaster()
+        self._server = self._cluster.settled()
         if self._server is None:
             raise ClusterError(f"The server of cluster {self._cluster} has stopped; look at {self._cluster.log_file}.")
         return self._server
@@ -446,7 +446,7 @@ class _Run:
             return error
         for one in reversed(change.files):
             one.put_back(keep_times=not (outcome.reloaded or outcome.restarted or outcome.started))
-        server = self._cluster.postmaster()
+        server = self._cluster.settled()
         reason = None
         if server is None:
             reason = control(self._cluster, "start")

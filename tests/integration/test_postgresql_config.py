@@ -1,0 +1,556 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""postgresql_config against real clusters of this machine, made for the test and dropped afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils.cluster import clusters, installed_versions
+from ansible_collections.devportal.backstage.plugins.module_utils.postgresql import connect
+from conftest import _RUNNER
+from servers import free_port
+
+if os.geteuid() != 0:
+    pytest.skip("makes clusters with pg_createcluster, which needs root", allow_module_level=True)
+if shutil.which("pg_createcluster") is None or not installed_versions():
+    pytest.skip("needs Debian's postgresql and postgresql-common", allow_module_level=True)
+
+VERSION = installed_versions()[-1]
+BASE = {"listen_addresses": ["localhost"], "shared_buffers": "16MB", "fsync": False}
+RULES = [{"type": "host", "users": ["backstage"], "address": "10.0.0.0/8"}]
+NOTHING_DONE = {"changed": False, "started": False, "reloaded": False, "restarted": False, "pending_restart": []}
+
+
+class Made:
+    """A cluster of the test's own, and the module with it."""
+
+    def __init__(self, run_module):
+        self.name = f"t_{os.urandom(4).hex()}"
+        self.port = free_port()
+        self.config = pathlib.Path(f"/etc/postgresql/{VERSION}/{self.name}")
+        self.settings_file = self.config / "conf.d" / "zz-devportal-backstage.conf"
+        self.access_file = self.config / "pg_hba.conf"
+        self._run = run_module
+
+    def module(self, **arguments):
+        return self._run("postgresql_config", **arguments)
+
+    def arguments(self, settings=None, rules=RULES, **more):
+        values = {
+            "version": VERSION, "cluster": self.name, "create": True,
+            "settings": {**BASE, "port": self.port, **(settings or {})}, "access_rules": rules,
+        }  # fmt: skip
+        values.update(more)
+        return {name: value for name, value in values.items() if value != "omit"}
+
+    def run(self, settings=None, rules=RULES, check=False, diff=False, **more):
+        return self._run("postgresql_config", check=check, diff=diff, **self.arguments(settings, rules, **more))
+
+    def ok(self, *arguments, **more):
+        result = self.run(*arguments, **more)
+        assert not result["failed"], result["msg"]
+        return result
+
+    def refused(self, *arguments, **more):
+        """The sentence; neither the files nor the running server may have changed."""
+        before = self.files(), self.query("SELECT pg_postmaster_start_time(), pg_conf_load_time()")
+        result = self.run(*arguments, **more)
+        assert result["failed"], result
+        assert (self.files(), self.query("SELECT pg_postmaster_start_time(), pg_conf_load_time()")) == before
+        self.is_quiet()
+        return result["msg"]
+
+    def put_back(self, *arguments, **more):
+        """The sentence; the server may have been restarted, but runs with the files as they were."""
+        before = {path: value[0] for path, value in self.files().items()}
+        result = self.run(*arguments, **more)
+        assert result["failed"], result
+        assert {path: value[0] for path, value in self.files().items()} == before
+        assert "The files are as they were, and the server runs with them." in result["msg"]
+        assert self.query("SELECT count(*) FROM pg_settings WHERE pending_restart") == [(0,)]
+        return result["msg"]
+
+    def is_quiet(self):
+        result = self.ok()
+        assert {key: result[key] for key in NOTHING_DONE} == NOTHING_DONE
+
+    def files(self):
+        found = {}
+        for path in (self.settings_file, self.access_file, self.config / "postgresql.conf", self.config / "start.conf"):
+            if path.exists():
+                info = path.stat()
+                found[path] = path.read_bytes(), info.st_mtime_ns, info.st_uid, info.st_gid, info.st_mode
+        return found
+
+    def cluster(self):
+        return next(one for one in clusters() if one.name == self.name)
+
+    def query(self, statement):
+        server = self.cluster().settled()
+        values = {"login_unix_socket": server.socket_directory, "login_port": server.port}
+        connection = connect(values, "postgres")
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else None
+        finally:
+            connection.close()
+
+    def control(self, action):
+        subprocess.run(["pg_ctlcluster", str(VERSION), self.name, action], check=True, capture_output=True)
+
+    def drop(self):
+        subprocess.run(["pg_dropcluster", "--stop", str(VERSION), self.name], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def made(run_module):
+    one = Made(run_module)
+    try:
+        result = one.ok(initdb_options=["--no-sync"])
+        assert result["created"]
+        assert result["started"]
+        yield one
+    finally:
+        one.drop()
+
+
+@pytest.fixture(autouse=True)
+def _as_made(request):
+    """Each test finds the cluster as the fixture made it."""
+    yield
+    if "made" in request.fixturenames:
+        request.getfixturevalue("made").ok()
+
+
+class TestMaking:
+    def test_result_and_server(self, made):
+        result = made.ok()
+        assert {key: result[key] for key in NOTHING_DONE} == NOTHING_DONE
+        assert not result["created"]
+        assert (result["host"], result["port"]) == ("127.0.0.1", made.port)
+        assert result["cluster"] == {
+            "version": VERSION,
+            "name": made.name,
+            "port": made.port,
+            "status": "online",
+            "owner": "postgres",
+            "data_directory": f"/var/lib/postgresql/{VERSION}/{made.name}",
+            "config_directory": str(made.config),
+            "socket_directory": "/var/run/postgresql",
+        }
+        assert made.query("SHOW server_encoding") == [("UTF8",)]
+        assert made.query("SHOW shared_buffers") == [("16MB",)]
+        owner = (made.config / "postgresql.conf").stat()
+        for path, mode in ((made.settings_file, 0o644), (made.access_file, 0o640)):
+            info = path.stat()
+            assert (info.st_uid, info.st_gid, info.st_mode & 0o7777) == (owner.st_uid, owner.st_gid, mode)
+
+    def test_a_poor_environment(self, run_module):
+        one = Made(run_module)
+        poor = {"LANG": "C", "LC_ALL": "xx_XX.broken", "PGPORT": "1", "PGHOST": "/nowhere", "PGDATABASE": "nothing"}
+        try:
+            arguments = one.arguments(initdb_options=["--no-sync", "--data-checksums"])
+            result = run_module("postgresql_config", env=poor, **arguments)
+            assert not result["failed"], result["msg"]
+            assert one.query("SHOW server_encoding") == [("UTF8",)]
+            assert one.query("SHOW data_checksums") == [("on",)]
+        finally:
+            one.drop()
+
+    def test_check_mode_without_the_cluster(self, run_module):
+        one = Made(run_module)
+        result = one.run(check=True, diff=True)
+        assert result["changed"]
+        assert result["created"]
+        assert f"Cluster {VERSION}/{one.name} would be made" in result["msg"]
+        assert len(result["diff"]) == 2
+        assert not one.config.exists()
+
+    @pytest.mark.parametrize("check", [True, False])
+    def test_a_bare_host(self, run_module, made, tmp_path, check):
+        arguments = made.arguments(version=17, cluster="main", create="omit")
+        result = run_module("postgresql_config", check=check, env={"PATH": str(tmp_path)}, **arguments)
+        if check:
+            assert result["changed"]
+            assert result["port"] == made.port
+            assert "Cluster 17/main would be made" in result["msg"]
+        else:
+            assert "install the packages postgresql and postgresql-common" in result["msg"]
+
+    def test_refuses_before_anything(self, run_module):
+        one = Made(run_module)
+        assert "older than 99, the oldest" in one.run(minimum_version=99)["msg"]
+        assert f"There is no cluster {VERSION}/{one.name}" in one.run(create=False)["msg"]
+        assert "install the package postgresql-99" in one.run(version=99)["msg"]
+        assert "no good name" in one.run(cluster="a-b")["msg"]
+        assert "access_rules, rule 1" in one.run(rules=[{**RULES[0], "address": "10.0.0.1"}])["msg"]
+        assert "port" in one.run({"port": "abc"})["msg"]
+        assert not one.config.exists()
+
+    def test_start_at_boot_and_online(self, made):
+        start = made.config / "start.conf"
+        old = start.read_bytes()
+        made.control("stop")
+        start.write_bytes(old.replace(b"\nauto\n", b"\ndisabled\n"))
+        result = made.run(check=True)
+        assert result["changed"]
+        assert result["started"]
+        assert made.cluster().status == "down"
+        result = made.ok()
+        assert result["changed"]
+        assert result["started"]
+        assert start.read_bytes() == old
+        made.is_quiet()
+
+
+class TestSettings:
+    def test_a_reload_is_enough(self, made):
+        before = made.query("SELECT pg_postmaster_start_time()")
+        wish = {"work_mem": "7MB", "log_line_prefix": "it's \\ %m ", "log_connections": False}
+        foretold = made.run(wish, check=True, diff=True)
+        assert (foretold["changed"], foretold["reloaded"], foretold["restarted"]) == (True, True, False)
+        (difference,) = foretold["diff"]
+        assert difference["after_header"] == str(made.settings_file)
+        assert "work_mem = '7MB'" in difference["after"]
+        assert "work_mem" not in difference["before"]
+        made.is_quiet()
+        result = made.ok(wish)
+        assert (result["changed"], result["reloaded"], result["restarted"]) == (True, True, False)
+        assert made.query("SELECT pg_postmaster_start_time()") == before
+        assert made.query("SHOW work_mem") == [("7MB",)]
+        assert made.query("SHOW log_line_prefix") == [("it's \\ %m ",)]
+        assert not made.ok(wish)["changed"]
+        made.ok()
+        assert made.query("SHOW work_mem") == [("4MB",)]
+
+    def test_a_restart_and_a_new_port(self, made):
+        port = free_port()
+        foretold = made.run({"port": port}, check=True)
+        assert (foretold["restarted"], foretold["port"]) == (True, port)
+        result = made.ok({"port": port}, restart=False)
+        assert (result["restarted"], result["port"], result["pending_restart"]) == (False, made.port, ["port"])
+        # The files are what they should be: what is left is the restart.
+        foretold = made.run({"port": port}, check=True)
+        assert (foretold["changed"], foretold["restarted"]) == (True, True)
+        result = made.ok({"port": port})
+        assert (result["restarted"], result["port"], result["pending_restart"]) == (True, port, [])
+        assert not made.ok({"port": port})["changed"]
+
+    def test_a_default_needs_no_restart(self, made):
+        assert not made.run({"max_connections": 100}, check=True)["restarted"]
+
+    def test_what_others_wait_for_is_not_ours(self, made):
+        other = made.config / "conf.d" / "other.conf"
+        other.write_text("max_connections = 77\n")
+        try:
+            result = made.ok({"work_mem": "6MB"})
+            assert (result["restarted"], result["pending_restart"]) == (False, ["max_connections"])
+        finally:
+            other.unlink()
+
+    @pytest.mark.parametrize("check", [True, False])
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"work_mem": "12XB"}, 'settings: work_mem = "12XB": PostgreSQL says: invalid value.*Valid units'),
+            ({"log_statement": "every"}, 'log_statement = "every".*Available values: none, ddl, mod, all'),
+            ({"max_connections": "many"}, 'settings: max_connections = "many"'),
+            ({"max_conections": 10}, "has no setting max_conections; is max_connections meant?"),
+            ({"block_size": 8192}, "block_size is fixed when PostgreSQL is built"),
+            ({"shared_preload_libraries": ["nothing_such"]}, "shared_preload_libraries names nothing_such, but there"),
+            ({"shared_preload_libraries": '""'}, "has an empty name"),
+            ({"port": "abc"}, 'port is "abc"'),
+            ({"data_directory": "/tmp"}, "data_directory belongs to Debian"),
+        ],
+    )
+    def test_refused(self, made, settings, message, check):
+        text = made.refused(settings, check=check)
+        assert re.search(message, text), text
+
+    def test_an_extension_s_setting(self, made):
+        made.ok({"pg_stat_statements.track": "all"})
+        assert made.query("SHOW pg_stat_statements.track") == [("all",)]
+
+    def test_a_port_in_use(self, made, postgres_server):
+        text = made.refused({"port": postgres_server.port})
+        assert f"Port {postgres_server.port} is in use by process" in text
+        assert "(postgres)" in text
+
+    def test_a_restart_that_fails(self, made):
+        text = made.put_back({"shared_buffers": "900GB"})
+        assert "could not map anonymous shared memory" in text or "shared memory" in text
+        assert made.query("SHOW shared_buffers") == [("16MB",)]
+
+    @pytest.mark.parametrize("addresses", [["192.0.2.7"], ["localhost", "192.0.2.7"]])
+    def test_an_address_that_is_not_ours(self, made, addresses):
+        text = made.put_back({"listen_addresses": addresses})
+        assert "192.0.2.7" in text
+        assert "Cannot assign requested address" in text
+
+    def test_a_certificate_that_is_not_there(self, made):
+        text = made.put_back({"ssl": True, "ssl_cert_file": "/nowhere/server.crt"})
+        assert "/nowhere/server.crt" in text
+
+    def test_overridden_by_alter_system(self, made):
+        made.query("ALTER SYSTEM SET work_mem = '9MB'")
+        try:
+            for check in (True, False):
+                text = made.run({"work_mem": "5MB"}, check=check)["msg"]
+                assert "settings: work_mem is also set in" in text
+                assert "ALTER SYSTEM RESET work_mem" in text
+            assert b"work_mem" not in made.settings_file.read_bytes()
+            made.ok({"work_mem": "9MB"})
+        finally:
+            made.query("ALTER SYSTEM RESET work_mem")
+
+    def test_overridden_by_a_later_line(self, made):
+        main = made.config / "postgresql.conf"
+        old = main.read_bytes()
+        main.write_bytes(old + b"work_mem = '9MB'\n")
+        try:
+            text = made.run({"work_mem": "5MB"})["msg"]
+            assert f"work_mem is also set in {main}, line {len(old.splitlines()) + 1}" in text
+            assert b"work_mem" not in made.settings_file.read_bytes()
+        finally:
+            main.write_bytes(old)
+
+    def test_conf_d_is_not_read(self, made):
+        main = made.config / "postgresql.conf"
+        old = main.read_bytes()
+        main.write_bytes(old.replace(b"\ninclude_dir", b"\n#include_dir"))
+        try:
+            assert "add the line \"include_dir = 'conf.d'\"" in made.run({"work_mem": "5MB"})["msg"]
+        finally:
+            main.write_bytes(old)
+
+    def test_none_and_left_out(self, made):
+        before = made.files()
+        for values in ({"settings": {"work_mem": None}}, {}):
+            result = made.module(version=VERSION, cluster=made.name, **values)
+            assert not result["failed"], result["msg"]
+            assert result["changed"] == ("settings" in values)
+            if "settings" in values:
+                # The port was in the file that is gone; the server has the next one that Debian gave it.
+                assert not made.settings_file.exists()
+                assert result["restarted"]
+                made.ok()
+                before[made.settings_file] = made.files()[made.settings_file]
+            assert made.files() == before
+
+
+class TestRules:
+    def test_every_other_byte_is_kept(self, made):
+        own = made.ok(rules=[])
+        assert own["reloaded"]
+        bare = made.access_file.read_bytes()
+        made.ok()
+        data = made.access_file.read_bytes()
+        assert data.endswith(bare)
+        assert data.startswith(b"# BEGIN devportal.backstage")
+        assert made.query("SELECT type, user_name, address FROM pg_hba_file_rules LIMIT 1") == [
+            ("host", ["backstage"], "10.0.0.0")
+        ]
+
+    def test_names_as_the_server_reads_them(self, made):
+        asked = ["my role", 'q"uote', "#hash", "ü", "a,b", "+group of", "all", '"all"']
+        made.ok(rules=[{"type": "local", "databases": ["it's"], "users": asked, "method": "reject"}])
+        ((databases, users),) = made.query("SELECT database, user_name FROM pg_hba_file_rules LIMIT 1")
+        assert databases == ["it's"]
+        assert [name.strip('"') for name in users] == [name.strip('"') for name in asked]
+
+    @pytest.mark.parametrize(
+        ("rule", "message"),
+        [
+            ({"type": "host", "address": "all", "method": "peer"}, "peer authentication is only supported on local"),
+            ({"type": "local", "method": "peer", "options": {"nonsense": "x"}}, "unrecognized authentication option"),
+            ({"type": "host", "address": "all", "method": "cert"}, "cert authentication is only supported on hostssl"),
+            (
+                {"type": "host", "address": "all", "method": "ldap", "secret_options": {"ldapbindpasswd": "geheim"}},
+                r"ldapbindpasswd=\*\*\*\*",
+            ),
+        ],
+    )  # fmt: skip
+    def test_refused_by_the_server(self, made, rule, message):
+        text = made.refused(rules=[*RULES, rule])
+        assert re.search(f"access_rules, rule 2 .*{message}", text), text
+        assert "geheim" not in text
+
+    def test_locked_out(self, made):
+        shut = {"type": "local", "method": "scram-sha-256"}
+        text = made.put_back(rules=[shut])
+        assert "shut out postgres on the local socket" in text
+        made.ok(rules=[{"type": "local", "users": ["postgres"], "method": "peer"}, shut])
+
+    def test_hostssl(self, made):
+        key, certificate = made.config / "server.key", made.config / "server.crt"
+        subprocess.run(
+            [
+                *["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout"],
+                key,
+                "-out",
+                certificate,
+            ],
+            check=True,
+            capture_output=True,
+        )
+        for path in (key, certificate):
+            shutil.chown(path, "postgres", "postgres")
+            path.chmod(0o600)
+        rules = [{"type": "hostssl", "address": "all"}]
+        text = made.put_back({"ssl": False}, rules)
+        assert "SSL is disabled" in text
+        assert "Set ssl to true in settings" in text
+        files = {"ssl_cert_file": str(certificate), "ssl_key_file": str(key)}
+        assert not made.ok({"ssl": True, **files}, rules)["restarted"]
+
+    def test_a_broken_line_of_others(self, made):
+        old = made.access_file.read_bytes()
+        made.access_file.write_bytes(old + b"nonsense all all all\n")
+        try:
+            text = made.run()["msg"]
+            assert f"line {len(old.splitlines()) + 1}: PostgreSQL says: invalid connection type" in text
+        finally:
+            made.access_file.write_bytes(old)
+
+    def test_a_broken_block(self, made):
+        old = made.access_file.read_bytes()
+        made.access_file.write_bytes(old.replace(b"# END devportal", b"# devportal"))
+        try:
+            assert "must be there once each" in made.run()["msg"]
+        finally:
+            made.access_file.write_bytes(old)
+
+    def test_secrets_are_not_shown(self, made):
+        rule = {
+            "type": "host", "address": "192.0.2.0/24", "method": "ldap",
+            "options": {"ldapserver": "127.0.0.1", "ldapbasedn": "dc=example", "ldapbinddn": "cn=x"},
+            "secret_options": {"ldapbindpasswd": "geheim, geheim"},
+        }  # fmt: skip
+        for _run in range(2):
+            assert "geheim" not in json.dumps(made.ok(rules=[rule], diff=True))
+        assert b'ldapbindpasswd="geheim, geheim"' in made.access_file.read_bytes()
+
+
+class TestHealing:
+    """What a killed run leaves, made by hand: the files as wanted, the server without them."""
+
+    def test_settings_not_loaded(self, made):
+        made.settings_file.write_bytes(made.settings_file.read_bytes() + b"work_mem = '5MB'\n")
+        result = made.ok({"work_mem": "5MB"})
+        assert result["reloaded"]
+        assert made.query("SHOW work_mem") == [("5MB",)]
+        assert not made.ok({"work_mem": "5MB"})["changed"]
+
+    def test_rules_not_loaded(self, made):
+        made.access_file.write_bytes(made.access_file.read_bytes().replace(b"10.0.0.0/8", b"10.1.0.0/16"))
+        result = made.ok(rules=[{**RULES[0], "address": "10.1.0.0/16"}])
+        assert (result["changed"], result["reloaded"]) == (True, True)
+
+    def test_removed_and_not_loaded(self, made):
+        made.ok({"work_mem": "5MB", "port": made.port})
+        made.settings_file.unlink()
+        result = made.ok(settings={}, state="absent")
+        assert (result["reloaded"], result["pending_restart"]) == (True, [])
+        assert made.query("SHOW work_mem") == [("4MB",)]
+
+    def test_killed_at_any_moment(self, made):
+        random.seed(7)
+        wishes = [
+            made.arguments({"work_mem": "5MB", "max_connections": 30}, [{**RULES[0], "users": ["a"]}]),
+            made.arguments({"work_mem": "6MB", "max_connections": 40}, [{**RULES[0], "users": ["b"]}]),
+        ]
+        for number in range(8):
+            wish = wishes[number % 2]
+            process = start_module(wish)
+            time.sleep(random.uniform(0.15, 1.2))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            settings = {key: wish["settings"][key] for key in ("work_mem", "max_connections")}
+            made.ok(settings, wish["access_rules"])
+            assert made.query("SHOW work_mem") == [(settings["work_mem"],)]
+            assert made.query("SHOW max_connections") == [(str(settings["max_connections"]),)]
+            assert not made.ok(settings, wish["access_rules"])["changed"]
+
+    def test_killed_while_making(self, run_module):
+        random.seed(8)
+        for delay in (0.3, 0.5, 0.9, 1.6):
+            one = Made(run_module)
+            arguments = one.arguments(initdb_options=["--no-sync"])
+            try:
+                process = start_module(arguments)
+                time.sleep(delay)
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                one.ok(initdb_options=["--no-sync"])
+                one.is_quiet()
+                assert one.cluster().start == "auto"
+            finally:
+                one.drop()
+
+    def test_killed_while_making_with_all_its_children(self, run_module):
+        for delay in (0.3, 0.6, 1.0):
+            one = Made(run_module)
+            arguments = one.arguments(initdb_options=["--no-sync"])
+            try:
+                process = start_module(arguments)
+                time.sleep(delay)
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                one.ok(initdb_options=["--no-sync"])
+                one.is_quiet()
+            finally:
+                one.drop()
+
+
+def start_module(arguments):
+    call = {"name": "postgresql_config", "args": {**arguments, "_ansible_check_mode": False}}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _RUNNER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(call).encode())
+        process.stdin.close()
+    return process
+
+
+class TestAbsent:
+    def test_as_it_was(self, run_module):
+        one = Made(run_module)
+        subprocess.run(["pg_createcluster", str(VERSION), one.name, "--", "--no-sync"], check=True, capture_output=True)
+        try:
+            before = {path: value[0] for path, value in one.files().items()}
+            one.ok({"work_mem": "5MB"})
+            foretold = one.run(state="absent", check=True)
+            assert (foretold["changed"], foretold["reloaded"], foretold["restarted"]) == (True, True, True)
+            result = one.ok(state="absent")
+            assert (result["changed"], result["restarted"]) == (True, True)
+            assert {path: value[0] for path, value in one.files().items()} == before
+            assert not one.ok(state="absent")["changed"]
+            one.ok()
+            one.control("stop")
+            result = one.ok(state="absent")
+            assert (result["changed"], result["started"], result["cluster"]["status"]) == (True, False, "down")
+        finally:
+            one.drop()
+
+    def test_no_cluster(self, run_module):
+        assert not Made(run_module).ok(state="absent")["changed"]
