@@ -30,8 +30,9 @@ class PostgresqlError(Exception):
 
     Attributes:
         reason: one of `library` (psycopg2 is missing), `unreachable`, `os_user` (no such user, or not root),
-            `password` (a wrong one), `refused` (any other answer of the server at login), `tls`, `option` (what was
-            asked cannot be) and `statement`.
+            `password` (a wrong one), `no_login` and `no_connect` (the password was right, but the role may not),
+            `refused` (any other answer of the server at login), `tls`, `option` (what was asked cannot be) and
+            `statement`.
 
     The text is one sentence or two with the remedy, and holds no secret.
     """
@@ -106,11 +107,18 @@ def connect(params: Mapping[str, Any], os_user: str | None = None) -> Any:
 
 def statement_error(error: Any) -> PostgresqlError:
     """What a psycopg2 error says, in one line; the statement's text is not in it."""
-    text = _one_line(getattr(getattr(error, "diag", None), "message_primary", None) or type(error).__name__)
+    diagnosis: Any = getattr(error, "diag", None)
+    text = _one_line(getattr(diagnosis, "message_primary", None) or str(error))
+    if getattr(diagnosis, "message_detail", None):
+        text += f" ({_one_line(diagnosis.message_detail)})"
     if "statement pooling mode" in text:
         remedy = "a pooler in statement mode cannot run a transaction; name the server itself as login_host"
+    elif "server closed the connection" in text:
+        remedy = "read its log; a pooler in between, where there is one, must not be in statement mode"
     elif "read-only transaction" in text:
         remedy = "this is a standby or a read-only session; name the primary server as login_host"
+    elif "concurrently updated" in text or "already exists" in text:
+        remedy = "another session changed the role at the same moment; run again"
     elif "lock timeout" in text:
         remedy = "another session holds the role; run again when it has ended"
     elif error.__class__.__name__ == "InsufficientPrivilege":
@@ -318,6 +326,11 @@ _LOGIN_ERRORS = (
         r"Connection refused|No such file or directory|Network is unreachable|No route to host",
         "unreachable",
         "No PostgreSQL server answers at {where}; start it, or correct {address}.",
+    ),
+    (
+        r"Permission denied",
+        "refused",
+        "The OS user {who} may not use the socket {where}; set os_user to the one that owns it, or give login_host.",
     ),
     (
         r"server closed the connection|Connection reset",

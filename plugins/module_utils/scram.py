@@ -162,6 +162,15 @@ def matches(stored: str | None, password: str, role: str) -> bool:
     return hmac.compare_digest(make(password, verifier.iterations, verifier.salt).stored_key, verifier.stored_key)
 
 
+def check_password(password: str) -> None:
+    """Refuse a password that PostgreSQL cannot take.
+
+    Raises:
+        ScramError: it is empty, or holds what is no character of a password.
+    """
+    _clear(password)
+
+
 def _clear(password: str) -> bytes:
     if not password:
         raise ScramError("The password is empty; PostgreSQL lets nobody log in with an empty password.")

@@ -34,7 +34,7 @@ def run_module():
     `failed` is always in the result; what the module wrote besides its JSON fails the test.
     """
 
-    def run(name, check=False, diff=False, env=None, python=sys.executable, **arguments):
+    def run(name, /, check=False, diff=False, env=None, python=sys.executable, **arguments):
         arguments.update(_ansible_check_mode=check, _ansible_diff=diff)
         done = subprocess.run(
             [python, "-c", _RUNNER],

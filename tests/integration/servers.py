@@ -114,11 +114,15 @@ class Server:
         ]
         self.write("data/pg_hba.conf", "".join(f"{line}\n" for line in [*rules, *usual]))
 
+    def account(self) -> pwd.struct_passwd:
+        """The OS user that runs the server."""
+        return pwd.getpwnam(self.os_user)
+
     def run(self, program: str, *arguments: str) -> str:
         """Run one of the server's programs as its OS user; returns what it wrote."""
         command = [os.path.join(self.programs, program), *arguments]
         if os.geteuid() == 0:
-            account = pwd.getpwnam(self.os_user)
+            account = self.account()
             command = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", *command]
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
         done = subprocess.run(
