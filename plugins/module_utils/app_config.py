@@ -60,6 +60,7 @@ _KNEX_KEYS = (
 # Connection settings of node-postgres and of the TLS it uses; the schema allows any other too.
 _CONNECTION_KEYS = (
     "application_name",
+    "binary",
     "client_encoding",
     "connectionTimeoutMillis",
     "database",
@@ -71,9 +72,13 @@ _CONNECTION_KEYS = (
     "lock_timeout",
     "options",
     "query_timeout",
+    "replication",
     "ssl",
     "sslnegotiation",
     "statement_timeout",
+    "stream",
+    "type",
+    "types",
 )
 _MANAGED_TYPES = {
     "azure": ("tokenCredential",),
@@ -232,6 +237,10 @@ def check_database(database: Mapping[str, Any]) -> None:
         for key in KEYS:
             if key in connection:
                 raise AppConfigError(f"database.connection.{key} is the option {key}; take it out of database.")
+        if "connectionString" in connection:
+            raise AppConfigError(
+                "database.connection.connectionString would win over host and the others; leave it out."
+            )
         if connection.get("type") not in (None, "default"):
             raise AppConfigError(
                 "database.connection.type: with this type the cloud provider gives the password, not this module; "
@@ -293,7 +302,7 @@ def _connection(value: Any, where: str) -> None:
     _DICTIONARY(value, where)
     for key in value:
         # The schema lets any key pass, and node-postgres ignores what it does not know: only a slip can be told.
-        near = difflib.get_close_matches(str(key), _CONNECTION_KEYS, 1, 0.75)
+        near = difflib.get_close_matches(str(key), _CONNECTION_KEYS, 1, 0.66)
         if near and key not in _CONNECTION_KEYS:
             raise AppConfigError(f"{where}.{key} is not a key that PostgreSQL's client knows; did you mean {near[0]}?")
 

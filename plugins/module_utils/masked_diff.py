@@ -97,22 +97,25 @@ def _open_names(text: str) -> set[str]:
 
 def _secrets(text: str) -> list[_Secret]:
     """The scalars that look like a secret, in the order of the text."""
-    found: list[_Secret] = []
-    seen: set[int] = set()
+    found: dict[int, _Secret] = {}
+    seen: set[tuple[int, bool]] = set()
     todo: list[tuple[tuple[str, ...], Any]] = [((), yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))]
     while todo:
         path, node = todo.pop()
-        if id(node) in seen:  # an alias: its value stands where the anchor is
-            continue
-        seen.add(id(node))
         if isinstance(node, yaml.ScalarNode):
             if is_secret(path, node.value):
-                found.append(_Secret(path, node.value, node.start_mark.index, node.end_mark.index))
-        elif isinstance(node, yaml.MappingNode):
-            todo.extend(((*path, str(key.value)), value) for key, value in node.value)
-        elif node is not None:
+                found[node.start_mark.index] = _Secret(path, node.value, node.start_mark.index, node.end_mark.index)
+            continue
+        # Behind an alias it is a secret where one of its places says so.
+        place = (id(node), any(_SECRET_BRANCH.search(name) for name in path))
+        if node is None or place in seen:
+            continue
+        seen.add(place)
+        if isinstance(node, yaml.MappingNode):
+            todo.extend(((*path, str(key.value)), value) for key, value in reversed(node.value))
+        else:
             todo.extend(((*path, str(index)), item) for index, item in enumerate(node.value))
-    return sorted(found, key=lambda secret: secret.start)
+    return [found[start] for start in sorted(found)]
 
 
 def is_secret(path: tuple[str, ...], value: str) -> bool:

@@ -130,8 +130,8 @@ options:
     description:
       - V(present) sets the connection to PostgreSQL.
       - V(absent) puts SQLite in memory back, as in a new app. C(pluginDivisionMode), which SQLite refuses, goes, and
-        other keys beside C(connection) stay. A file whose client is not PostgreSQL is left as it is, and so is the password
-        file.
+        other keys beside C(connection) stay. A file whose client is not PostgreSQL is left as it is, and so is the
+        password file.
     type: str
     choices: [present, absent]
     default: present
@@ -176,8 +176,8 @@ notes:
   - "What stood in C(backend.database) is treated by kind. Further keys of Backstage's schema, what knex reads beside
     C(connection) (such as C(pool)), and further keys under C(connection) (such as C(ssl)): stay."
   - "What only SQLite reads (C(filename), C(directory), C(flags) and a dictionary C(options) under C(connection)),
-    C(host), C(port), C(user) and C(password) one level too high, and a C(connectionString) that would win: go, and are named in
-    RV(removed)."
+    C(host), C(port), C(user) and C(password) one level too high, and a C(connectionString) that would win: go, and are
+    named in RV(removed)."
   - "A connection string: goes. Its database is kept in schema mode; of other settings in it the result warns. The same
     for a connection that comes whole from a variable or a file."
   - "C(type) azure, cloudsql or rds with its own keys, with which Backstage would not use the password: goes, with a
@@ -275,7 +275,8 @@ tracked:
 exposed:
   description:
     - Those of C(app-config.local.yaml) and C(.env) beside the file, of O(env_file) and of O(password_file) that stand
-      in a git working tree and are neither tracked nor ignored, be they there or not. The next C(git add) would take them.
+      in a git working tree and are neither tracked nor ignored, be they there or not. The next C(git add) would take
+      them.
   returned: always
   type: list
   elements: path
@@ -433,7 +434,11 @@ class _Run:
             self.tell_who_wins()
         said = "would be changed" if self.check_mode else "was changed"
         what = [name for name, is_so in ((self.path, changed), (self.asked["password_file"], secret_changed)) if is_so]
-        message = f"{' and '.join(what)} {said}." if what else f"{self.path} is as wanted already."
+        message = (
+            f"{' and '.join(what)} {said.replace('was', 'were') if len(what) > 1 else said}."
+            if what
+            else f"{self.path} is as wanted already."
+        )
         return {**self.result, "changed": changed or secret_changed, "msg": message}
 
     def write(
