@@ -11,34 +11,34 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup:
-	@$(PYTHON) tests/tools/setup.py
+	@$(PYTHON) -B tests/tools/setup.py
 
 demo: setup ## a throw-away host, from bare to a Backstage database; APP_CONFIG=path or TARGET=localhost for your own
-	@$(VENV_PYTHON) tests/tools/demo.py
+	@$(VENV_PYTHON) -B tests/tools/demo.py
 
 test: setup ## everything below down to molecule, with a summary
-	@$(VENV_PYTHON) tests/tools/parts.py lint unit integration molecule
+	@$(VENV_PYTHON) -B tests/tools/parts.py lint unit integration molecule
 
 lint: setup ## all gates that read the code
-	@$(VENV_PYTHON) tests/tools/parts.py lint
+	@$(VENV_PYTHON) -B tests/tools/parts.py lint
 
 unit: setup ## the pure libraries
-	@$(VENV_PYTHON) tests/tools/parts.py unit
+	@$(VENV_PYTHON) -B tests/tools/parts.py unit
 
 integration: setup ## the modules, against a real PostgreSQL server
-	@$(VENV_PYTHON) tests/tools/parts.py integration
+	@$(VENV_PYTHON) -B tests/tools/parts.py integration
 
 molecule: setup ## whole hosts, in containers; SCENARIO=name for one
-	@$(VENV_PYTHON) tests/tools/parts.py molecule
+	@$(VENV_PYTHON) -B tests/tools/parts.py molecule
 
 bench: setup ## how fast, each figure a ratio within one run
-	@$(VENV_PYTHON) tests/tools/parts.py bench
+	@$(VENV_PYTHON) -B tests/tools/parts.py bench
 
 fuzz: setup ## the properties of the unit tests, for much longer
-	@$(VENV_PYTHON) tests/tools/parts.py fuzz
+	@$(VENV_PYTHON) -B tests/tools/parts.py fuzz
 
 build: setup ## the tarball for Galaxy, in .cache/build
-	@$(VENV_PYTHON) tests/tools/parts.py build
+	@$(VENV_PYTHON) -B tests/tools/parts.py build
 
 clean: ## take everything away again
-	@$(PYTHON) tests/tools/clean.py
+	@$(PYTHON) -B tests/tools/clean.py

@@ -21,6 +21,8 @@ TREE = TREES / "ansible_collections" / "devportal" / "backstage"
 # What a user gets: the built tarball, installed; the molecule scenarios and the demo run this one.
 INSTALLED = CACHE / "installed"
 PYTHON = VENV / "bin" / "python"
+# The names of the Debian packages that were installed on this machine.
+PACKAGES = CACHE / "packages"
 
 
 class Problem(Exception):
@@ -102,6 +104,8 @@ def apt_install(*packages: str, why: str) -> None:
             )
     if done.returncode:
         raise Problem(f"apt-get could not install {names}; {log} says why.")
+    with PACKAGES.open("a", encoding="utf-8") as record:
+        record.write(names + "\n")
 
 
 def main(action) -> None:

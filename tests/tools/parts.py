@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import shutil
-import subprocess
 import sys
 import time
 
 import common
 import engine
 import images
-
 import lint
 
 
@@ -94,10 +91,13 @@ def molecule() -> int:
     )
     for scenario in _scenarios():
         # One call each: with --all the first failure would end the others.
-        command = ["molecule", "-c", "molecule/config.yml", "test", "--scenario-name", scenario]
+        command = ["molecule", "-c", "molecule/config.yml"]
+        test = [*command, "test", "--scenario-name", scenario]
         if os.environ.get("KEEP"):
-            command.append("--destroy=never")
-        if common.run(command, cwd=common.TREE, env=env):
+            # Of the sequence's two steps `destroy` this would leave out the first too.
+            common.run([*command, "destroy", "--scenario-name", scenario], cwd=common.TREE, env=env)
+            test.append("--destroy=never")
+        if common.run(test, cwd=common.TREE, env=env):
             failed.append(scenario)
     if failed:
         common.say(f"molecule: {', '.join(failed)} failed; KEEP=1 make molecule SCENARIO={failed[0]} leaves the hosts.")

@@ -18,6 +18,8 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TYPES = {"str": str, "path": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict}
+# How a description says a default that is a template; argument_specs cannot hold it, since Ansible would render it.
+COMPUTED = "By default"
 TABLE = re.compile(r"(<!-- variables: (\w+) -->\n).*?(<!-- end of variables -->)", re.S)
 
 
@@ -37,9 +39,17 @@ def _markdown(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def _descriptions(option: dict[str, Any]) -> list[str]:
+    description = option.get("description") or []
+    return [description] if isinstance(description, str) else description
+
+
 def _cell(option: dict[str, Any]) -> str:
     if option.get("required"):
         return "**required**"
+    for line in _descriptions(option):
+        if line.startswith(COMPUTED):
+            return _markdown(line.removeprefix(COMPUTED).strip().rstrip("."))
     if "default" not in option:
         return ""
     default = option["default"]
@@ -49,16 +59,14 @@ def _cell(option: dict[str, Any]) -> str:
         default = "[" + ", ".join(map(str, default)) + "]"
     elif isinstance(default, dict):
         default = "{" + ", ".join(f"{key}: {value}" for key, value in default.items()) + "}"
-    return _markdown(str(default)) if _is_template(option["default"]) else f"`{default}`" if default != "" else "empty"
+    return f"`{default}`" if default != "" else "empty"
 
 
 def table(options: dict[str, dict[str, Any]]) -> str:
     """The Markdown table of a role's variables, in the order of its argument_specs."""
     rows = ["| Variable | Default | Meaning |", "| --- | --- | --- |"]
     for name, option in options.items():
-        description = option.get("description", "")
-        lines = [description] if isinstance(description, str) else description
-        meaning = _markdown(" ".join(lines))
+        meaning = _markdown(" ".join(line for line in _descriptions(option) if not line.startswith(COMPUTED)))
         if option.get("choices"):
             meaning += " One of " + ", ".join(f"`{choice}`" for choice in option["choices"]) + "."
         rows.append(f"| `{name}` | {_cell(option)} | {meaning} |")
@@ -93,10 +101,15 @@ def faults(role: pathlib.Path, known: set[str]) -> list[str]:
             found.append(f"{name} has no description")
         if not re.search(rf"\b{name}\b", read):
             found.append(f"{name} is documented, and nothing in the role reads it")
-        if ("default" in option) != (name in defaults):
+        if _is_template(option.get("default")):
+            found.append(f"{name} has a template as default in argument_specs, which Ansible would render there")
+        elif _is_template(defaults.get(name)):
+            if not any(line.startswith(COMPUTED) for line in _descriptions(option)):
+                found.append(f"{name} has a template as default; its description needs a line '{COMPUTED} ...'")
+        elif ("default" in option) != (name in defaults):
             have, lack = ("defaults/main.yml", "argument_specs") if name in defaults else ("argument_specs", "defaults")
             found.append(f"{name} has a default in {have} and none in {lack}")
-        elif name in defaults and not (_is_template(defaults[name]) or option["default"] == defaults[name]):
+        elif name in defaults and option["default"] != defaults[name]:
             found.append(f"{name}: defaults/main.yml has {defaults[name]!r}, argument_specs {option['default']!r}")
         if name in defaults and not _is_template(defaults[name]):
             kind = TYPES.get(option.get("type", "str"), object)
