@@ -290,7 +290,13 @@ def _unfinished(version: int, name: str) -> Iterator[int]:
     path = _unfinished_mark(version, name)
     deadline = time.monotonic() + _CREATE_TIMEOUT
     while True:
-        mark = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            mark = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ClusterError(
+                f"{path} cannot be written ({error.strerror}), so no cluster can be made; run with `become: true`, "
+                "or install the package postgresql."
+            ) from error
         try:
             fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.exists(path) and os.path.samestat(os.fstat(mark), os.stat(path)):
@@ -388,7 +394,7 @@ def _troubles(lines: Iterable[str]) -> Iterator[str]:
         found = _MESSAGE.search(line)
         if not found:
             continue
-        kind, text = found.groups()
+        kind, text = found.group(1), found.group(2).rstrip(".")
         if kind in ("DETAIL", "HINT", "CONTEXT"):
             if follows:
                 yield text
@@ -470,19 +476,23 @@ def _explain(cluster: Cluster, settings: Mapping[str, str], stderr: str, stage: 
     for line in stderr.replace(stage, cluster.config_directory).splitlines():
         found = _MESSAGE.search(line)
         if found and found.group(1) in ("HINT", "DETAIL") and problems:
-            problems[-1] += f" ({found.group(2)})"
+            problems[-1] += f" ({found.group(2).rstrip('.')})"
         elif found and not (problems and found.group(1) == "FATAL"):
             problems.append(found.group(2))
     if any(f'"{_PROBE}"' in problem for problem in problems):
-        raise ClusterError(
-            f"{cluster.config_directory}/postgresql.conf does not read the directory conf.d; "
-            "add the line \"include_dir = 'conf.d'\" to it."
-        )
+        raise not_included(cluster)
     if not problems:
         raise ClusterError(f"postgres cannot check the settings: {_one_line(stderr)}")
     raise ClusterError(
         "Refused, and nothing was changed: "
         + " ".join(_problem_sentence(cluster, settings, problem) for problem in problems)
+    )
+
+
+def not_included(cluster: Cluster) -> ClusterError:
+    return ClusterError(
+        f"{cluster.config_directory}/postgresql.conf does not read the directory conf.d; "
+        "add the line \"include_dir = 'conf.d'\" to it."
     )
 
 
@@ -604,4 +614,4 @@ def _run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split()) or "it says nothing"
+    return " ".join(text.split()).rstrip(".") or "it says nothing"

@@ -30,6 +30,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils.cluster import
     check_settings,
     control,
     effective_settings,
+    not_included,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils.files import EditedFile, edit
 from ansible_collections.devportal.backstage.plugins.module_utils.pg_config import (
@@ -121,6 +122,8 @@ def configure(
         ClusterError: PostgreSQL refuses something. The files are as they were, and the server runs with them again.
         FileError, PgConfigError, PostgresqlError: likewise.
     """
+    if os.geteuid() not in (0, cluster.uid):
+        raise ClusterError(f"Cluster {cluster} belongs to {cluster.owner}; run with `become: true`.")
     directory = os.path.dirname(cluster.settings_file)
     if not os.path.isdir(directory):
         raise ClusterError(
@@ -401,21 +404,25 @@ class _Run:
         ]
 
     def _refuse_overridden(self, facts: Mapping[str, Any]) -> None:
+        ours = self._change.settings
+        in_place = ours.edited.data == ours.new
         for name, value in self._settings.items():
             rows = [one for one in facts["files"] if one["name"] == name]
+            read = any(one["file"] == self._cluster.settings_file for one in rows)
+            if in_place and not read:
+                raise not_included(self._cluster)
             last = rows[-1] if rows else None
             if last is None or last["file"] == self._cluster.settings_file or last["value"] == value:
                 continue
             by_command = os.path.basename(last["file"]) == "postgresql.auto.conf"
-            if not by_command and not any(one["file"] == self._cluster.settings_file for one in rows):
+            if not by_command and not read:
                 continue  # Our file is not there yet, or does not have it yet.
             remedy = f'run "ALTER SYSTEM RESET {name}"' if by_command else "remove it there"
             raise ClusterError(
                 f'settings: {name} is also set in {last["file"]}, line {last["line"]}, to "{last["value"]}", '
                 f"which wins; {remedy}, or leave it out here."
             )
-        ours = self._change.settings
-        replaced = self._cluster.settings_file if ours.differs and not ours.written else None
+        replaced = None if in_place else self._cluster.settings_file
         for one in facts["files"]:
             # What waits for a restart is marked as an error too.
             if one["error"] and one["context"] != "postmaster" and one["file"] != replaced:

@@ -293,6 +293,7 @@ class TestSettings:
 
     def test_a_restart_that_fails(self, made):
         text = made.put_back({"shared_buffers": "900GB"})
+        assert ".." not in text
         assert "could not map anonymous shared memory" in text or "shared memory" in text
         assert made.query("SHOW shared_buffers") == [("16MB",)]
 
@@ -334,7 +335,8 @@ class TestSettings:
         old = main.read_bytes()
         main.write_bytes(old.replace(b"\ninclude_dir", b"\n#include_dir"))
         try:
-            assert "add the line \"include_dir = 'conf.d'\"" in made.run({"work_mem": "5MB"})["msg"]
+            for settings in ({"work_mem": "5MB"}, {}):
+                assert "add the line \"include_dir = 'conf.d'\"" in made.run(settings)["msg"]
         finally:
             main.write_bytes(old)
 
@@ -400,7 +402,8 @@ class TestRules:
         key, certificate = made.config / "server.key", made.config / "server.crt"
         subprocess.run(
             [
-                *["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout"],
+                *["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"],
+                "-keyout",
                 key,
                 "-out",
                 certificate,
@@ -474,7 +477,7 @@ class TestHealing:
             made.arguments({"work_mem": "5MB", "max_connections": 30}, [{**RULES[0], "users": ["a"]}]),
             made.arguments({"work_mem": "6MB", "max_connections": 40}, [{**RULES[0], "users": ["b"]}]),
         ]
-        for number in range(8):
+        for number in range(5):
             wish = wishes[number % 2]
             process = start_module(wish)
             time.sleep(random.uniform(0.15, 1.2))
@@ -487,8 +490,7 @@ class TestHealing:
             assert not made.ok(settings, wish["access_rules"])["changed"]
 
     def test_killed_while_making(self, run_module):
-        random.seed(8)
-        for delay in (0.3, 0.5, 0.9, 1.6):
+        for delay in (0.5, 1.3):
             one = Made(run_module)
             arguments = one.arguments(initdb_options=["--no-sync"])
             try:
@@ -503,7 +505,7 @@ class TestHealing:
                 one.drop()
 
     def test_killed_while_making_with_all_its_children(self, run_module):
-        for delay in (0.3, 0.6, 1.0):
+        for delay in (0.4, 0.9):
             one = Made(run_module)
             arguments = one.arguments(initdb_options=["--no-sync"])
             try:

@@ -238,6 +238,7 @@ class TestBlock:
 
     @given(st.binary(max_size=60))
     def test_every_other_byte_is_kept(self, data):
+        assume(b"devportal" not in data)
         assert with_block(with_block(data, self.rules), []) == data
 
     @pytest.mark.parametrize("data", [BEGIN, END, END + b"\n" + BEGIN, b"\n".join([BEGIN, END, BEGIN, END])])
