@@ -34,7 +34,8 @@ RUN rm -f /etc/apt/apt.conf.d/docker-clean \\
     && (dpkg -s {packages} >/dev/null 2>&1 \\
         || (apt-get -q update && apt-get -qy install --no-install-recommends {packages})) \\
     && rm -rf /var/lib/apt/lists/* \\
-    && : >/etc/machine-id
+    && : >/etc/machine-id \\
+    && echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
 LABEL {label}={recipe}
 STOPSIGNAL SIGRTMIN+3
 CMD ["/sbin/init"]
