@@ -352,6 +352,8 @@ class _Run:
     def choose(self) -> tuple[list[str], str]:
         """The files that Backstage loads, and the one to change."""
         path, listed = self.asked["path"], self.asked["config_files"]
+        if not path and not listed:
+            raise AppConfigError("path and config_files are both empty: name the app-config file.")
         if path:
             path = os.path.abspath(path)
         if listed:
@@ -562,10 +564,17 @@ class _Run:
             return None
         if "%s" not in command:
             raise AppConfigError("validate has no %s in it, which stands for the file's path.")
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise AppConfigError(f"validate cannot be read as a command: {error}.") from error
 
         def check(path: str) -> None:
-            words = [word.replace("%s", path) for word in shlex.split(command)]
-            code = self.module.run_command(words, handle_exceptions=True)[0]
+            command = [word.replace("%s", path) for word in words]
+            try:
+                code = self.module.run_command(command, handle_exceptions=False)[0]
+            except (OSError, ValueError) as error:
+                raise AppConfigError(f"{self.path}: the command of validate cannot be run: {error}.") from error
             if code:
                 raise AppConfigError(
                     f"{self.path}: the command of validate ended with {code}, so the file was left as it is; what it "
@@ -633,7 +642,6 @@ def main() -> None:
             "group": {"type": "str"},
             "mode": {"type": "raw"},
         },
-        required_one_of=[["path", "config_files"]],
         supports_check_mode=True,
     )
     _show_what_is_no_secret(module)
