@@ -29,6 +29,7 @@ made as well, deleting the first of them does. Deleting the last key of a mappin
 
 from __future__ import annotations
 
+import bisect
 import math
 import re
 from collections.abc import Iterator
@@ -494,12 +495,14 @@ class _Writer(NamedTuple):
         quote: ' or ", for strings that cannot be plain.
         always: quote every string.
         mapping_step, sequence_step: columns that a nested mapping or sequence is indented by.
+        literal: text of several lines may be written as a literal (`|`).
     """
 
     quote: str = "'"
     always: bool = False
     mapping_step: int = 2
     sequence_step: int = 2
+    literal: bool = True
 
     def value(self, value: Any, column: int, compact: bool = False) -> tuple[str, list[str]]:
         """The text behind the indicator of an entry at `column`, and the lines below it.
@@ -511,7 +514,7 @@ class _Writer(NamedTuple):
             return self._nested(self.entries(value, column + (2 if compact else self.mapping_step)), compact)
         if isinstance(value, list) and value:
             return self._nested(self.items(value, column + (2 if compact else self.sequence_step)), compact)
-        if isinstance(value, str) and "\n" in value and _LITERAL.fullmatch(value) and _is_printable(value):
+        if self.literal and isinstance(value, str) and "\n" in value and _is_literal(value):
             indent = " " * (column + self.mapping_step)
             lines = value[:-1] if value.endswith("\n") else value
             return "|" if value.endswith("\n") else "|-", [indent + line if line else "" for line in lines.split("\n")]
@@ -583,8 +586,8 @@ def _is_plain(text: str, flow: bool) -> bool:
     )
 
 
-def _is_printable(text: str) -> bool:
-    return all(_QUOTABLE.fullmatch(line) for line in text.split("\n"))
+def _is_literal(text: str) -> bool:
+    return bool(_LITERAL.fullmatch(text)) and all(_QUOTABLE.fullmatch(line) for line in text.split("\n"))
 
 
 def _double(text: str) -> str:
@@ -647,6 +650,8 @@ _COMMENT_OR_BLANK = re.compile(r"([ \t]*)(#?)[^\n]*\n")
 _REST_IS_COMMENT = re.compile(r"[ \t]*(?:(?<=[ \t])#[^\n]*)?(?=\r?\n)")
 _INDICATORS = re.compile(r"[ \t?:-]*")
 _PROPERTIES = re.compile(r"[&!]\S*(?:[ \t]+[&!]\S*)?")
+_JOINS_LITERAL = re.compile(r"(?:\r?\n)*[ \t]+(?:#|\r?\n)")  # an indented comment or blank line would be its text
+_BLANK_LINES = re.compile(r"(?:[ \t]*\r?\n)*")
 _BLOCK_HEADER = re.compile(r"[|>][-+0-9]*")
 
 
@@ -683,6 +688,10 @@ class _Editor:
             node = entry.value
         return node, len(path), way
 
+    def reach(self, path: Path) -> Path:
+        """The part of a path that is there, and one step more."""
+        return path[: self.find(path)[1] + 1] if self.stream.values else ()
+
     def entry(self, collection: int, step: Key) -> _Entry | None:
         stream = self.stream
         if isinstance(step, str):
@@ -701,7 +710,7 @@ class _Editor:
 
     def is_null(self, node: int) -> bool:
         stream = self.stream
-        return isinstance(stream.values[node], str) and stream.tag(node) is None and stream.plain(node) is None
+        return isinstance(stream.values[node], str) and stream.plain(node) is None
 
     def kind(self, node: int) -> str:
         mark = self.stream.values[node]
@@ -749,13 +758,24 @@ class _Editor:
             return self.end(self.entries(node)[-1])
         end = stream.ends[node]
         if stream.style(node) in ("|", ">"):
-            header = _BLOCK_HEADER.search(self.text, stream.starts[node], end)
-            keep = header is not None and "+" in header.group()
+            keeps = self.keeps(node)
             while self.text[end - 1] == "\n":
                 end -= 2 if self.text[end - 2] == "\r" else 1
-                if keep:
+                if keeps:
                     break
         return end
+
+    def keeps(self, node: int) -> bool:
+        """Whether the line breaks below a node are part of its text (`|+`)."""
+        if self.stream.style(node) not in ("|", ">"):
+            return False
+        header = _BLOCK_HEADER.search(self.text, self.stream.starts[node])
+        return header is not None and "+" in header.group()
+
+    def is_kept_text(self, index: int) -> bool:
+        """Whether blank lines at `index` would belong to the value above."""
+        node = bisect.bisect_left(self.stream.ends, index)
+        return node < len(self.stream.ends) and self.stream.ends[node] == index and self.keeps(node)
 
     def colon(self, entry: _Entry) -> int | None:
         """The index behind the colon of an entry of a mapping, None where it has none."""
@@ -792,7 +812,10 @@ class _Editor:
 
     def extent(self, entry: _Entry, column: int) -> int:
         """The end of an entry's lines, with the comment lines below it that are deeper than `column`."""
-        end = self.line_end(self.end(entry))
+        return self.below(self.line_end(self.end(entry)), column)
+
+    def below(self, end: int, column: int) -> int:
+        """The end of the comment lines from `end` on that are deeper than `column`."""
         at = end
         while found := _COMMENT_OR_BLANK.match(self.text, at):
             indent, comment = found.groups()
@@ -821,7 +844,8 @@ class _Editor:
 
     # habits
 
-    def writer(self, collection: int | None, old: int | None = None) -> _Writer:
+    def writer(self, collection: int | None, old: int | None = None, behind: int | None = None) -> _Writer:
+        """The habits of the file for a value in `collection`, in place of `old`, with text from `behind` on below it."""
         stream = self.stream
         quote, always = "", False
         if old is not None and stream.style(old) in ("'", '"'):
@@ -835,7 +859,10 @@ class _Editor:
             quote = next((style for style in stream.styles if style in ("'", '"')), "'")
         mapping_step = self._step(collection, old, _MAPPING) or 2
         sequence_step = self._step(collection, old, _SEQUENCE)
-        return _Writer(quote, always, mapping_step, mapping_step if sequence_step is None else sequence_step)
+        if sequence_step is None:
+            sequence_step = mapping_step
+        literal = behind is None or not _JOINS_LITERAL.match(self.text, behind)
+        return _Writer(quote, always, mapping_step, sequence_step, literal)
 
     def _is_string(self, node: int) -> bool:
         return isinstance(self.stream.values[node], str) and isinstance(self.stream.plain(node), str)
@@ -990,51 +1017,62 @@ class _Editor:
     def _is_pair(self, collection: int) -> bool:
         """Whether it is the `a: 1` of `[a: 1]`."""
         stream = self.stream
-        return self.is_flow(collection) and self.text[stream.ends[collection] - 1] not in "{["
+        is_mapping = stream.values[collection] is _MAPPING
+        return is_mapping and self.is_flow(collection) and self.text[stream.ends[collection] - 1] != "{"
 
     def _append(self, collection: int, last: _Entry, added: Any) -> list[_Splice]:
         """Splices that write entries behind `last`."""
-        writer = self.writer(collection)
         if self.is_flow(collection):
-            return self._append_flow(last, [writer.inline(added)[1:-1]])
+            return self._append_flow(last, self.writer(collection).inline(added)[1:-1])
         column = self.block_column(collection)
+        writer = self.writer(collection, behind=self.extent(last, column))
         lines = writer.entries(added, column) if isinstance(added, dict) else writer.items(added, column)
         at = self.extent(last, column)
         return [_Splice(at, at, self.lines(lines, at))]
 
-    def _append_flow(self, last: _Entry, pairs: list[str]) -> list[_Splice]:
-        start = self.stream.starts[last.value if last.key is None else last.key]
+    def _append_flow(self, last: _Entry, added: str) -> list[_Splice]:
+        start = self._flow_start(last)
         end = self.end(last)
         comma = _TO_COMMA.match(self.text, end)
-        added = ", ".join(pairs)
-        if not self.begins_line(start):
-            return [_Splice(end, end, f", {added}")]
         behind = comma.end() if comma else end
-        rest = _REST_IS_COMMENT.match(self.text, behind)
-        if not rest:
-            return [_Splice(end, end, f", {added}")]
-        at = self.line_end(behind)
-        line = " " * self.column(start) + added + ("," if comma else "")
-        splices = [_Splice(at, at, self.lines([line], at))]
-        return splices if comma else [_Splice(end, end, ","), *splices]
+        if self.begins_line(start) and _REST_IS_COMMENT.match(self.text, behind):
+            at = self.line_end(behind)
+            line = _Splice(at, at, self.lines([" " * self.column(start) + added + ("," if comma else "")], at))
+            return [line] if comma else [_Splice(end, end, self._comma(last)), line]
+        if comma:
+            return [_Splice(behind, behind, f" {added},")]
+        return [_Splice(end, end, f"{self._comma(last)} {added}")]
+
+    def _comma(self, entry: _Entry) -> str:
+        return " ," if self._ends_open(entry) else ","
+
+    def _ends_open(self, entry: _Entry) -> bool:
+        """Whether a comma or bracket behind an entry needs a space: libyaml refuses `{a:}` and `{a: !!null}`."""
+        end = self.end(entry)
+        if self.text[end - 1] == ":":
+            return self.text[end - 2] not in "'\""
+        return self.stream.values[entry.value] == "" and self.stream.tag(entry.value) is not None
 
     def _open(self, way: list[int], whole: Any) -> list[_Splice]:
-        """Write the first entry of an empty flow collection: in block style where the brackets are `: {}` or alone."""
+        """Write the first entry of an empty flow collection.
+
+        In block style if deleting the entry can give back the text, in the brackets otherwise.
+        """
         stream, collection = self.stream, way[-1]
         start, end = stream.starts[collection], stream.ends[stream.next(collection) - 1]
-        brackets = self.text[start:end]
+        line_end = self.line_end(end)
         writer = self.writer(None)
-        if brackets in ("{}", "[]"):
-            rest_is_free = not self.text[end : self.line_end(end)].strip("\r\n")
+        if self.text[start:end] in ("{}", "[]"):
+            alone = not self.text[end:line_end].strip("\r\n")
             if len(way) == 1:
-                if self.column(start) == 0 and rest_is_free:
+                if self.column(start) == 0 and alone and self.below(line_end, 0) == line_end:
                     lines = writer.entries(whole, 0) if isinstance(whole, dict) else writer.items(whole, 0)
-                    return [_Splice(start, self.line_end(end), self.lines(lines, self.line_end(end)))]
+                    return [_Splice(start, line_end, self.lines(lines, line_end))]
             elif not self.is_flow(way[-2]):
                 entry = next(entry for entry in self.entries(way[-2]) if entry.value == collection)
                 column = self.block_column(way[-2])
-                at = self.indicator(entry, column)
-                if self.text[at:start] == " " and (entry.key is not None or rest_is_free):
+                spaced = self.text[self.indicator(entry, column) : start] == " "
+                if spaced and (alone or entry.key is not None) and self.below(line_end, column) == line_end:
                     return self._replace(way[-2], entry, whole, way)
         inside = stream.ends[collection]
         return [_Splice(inside, inside, writer.inline(whole)[1:-1])]
@@ -1043,15 +1081,15 @@ class _Editor:
         """Write another value for an entry."""
         stream, node = self.stream, entry.value
         self._guard([node for node in way if node != entry.value], node, stream.next(node))
-        writer = self.writer(collection, node)
         if self.is_flow(collection):
-            return self._replace_flow(entry, writer.inline(value, flow=True))
+            return self._replace_flow(entry, self.writer(collection, node).inline(value, flow=True))
         column = self.block_column(collection)
         indicator = self.indicator(entry, column)
-        inline, below = writer.value(value, column, compact=entry.key is None)
         line_end = self.line_end(indicator)
         start = stream.starts[node]
         block = isinstance(stream.values[node], _Mark) and stream.values[node] is not _ALIAS and not self.is_flow(node)
+        behind = self.extent(entry, column) if block or start >= line_end else self.line_end(self.end(entry))
+        inline, below = self.writer(collection, node, behind).value(value, column, compact=entry.key is None)
         gap = " " if inline else ""
         if self.is_empty_node(node):
             at = line_end if inline else self.extent(entry, column)
@@ -1130,10 +1168,14 @@ class _Editor:
         end = self.extent(entries[stop - 1], column)
         if self.begins_line(begin):
             # Not one range: the comments above each of them stay.
-            return [
-                _Splice(self.line_start(self.start(entry, column)), self.extent(entry, column), "")
-                for entry in entries[start:stop]
-            ]
+            blanks_go = self.is_kept_text(self.line_start(begin))
+            splices = []
+            for entry in entries[start:stop]:
+                end = self.extent(entry, column)
+                if blanks_go and (blanks := _BLANK_LINES.match(self.text, end)):
+                    end = blanks.end()
+                splices.append(_Splice(self.line_start(self.start(entry, column)), end, ""))
+            return splices
         following = self.start(entries[stop], column)
         if self.line_start(following) == end:
             return [_Splice(begin, following, "")]
@@ -1153,12 +1195,14 @@ class _Editor:
         if not own or "\n" not in between:
             if comma:
                 before += between.index(",") + 1
-            return [_Splice(before, behind, "")]
+            gap = " " if not comma and self._ends_open(entries[start - 1]) and self.text[behind] in "]}" else ""
+            return [_Splice(before, behind, gap)]
         if comma:
             return [own]
         found = _TO_COMMA.match(self.text, before)
         assert found is not None
-        return [_Splice(found.end() - 1, found.end(), ""), own]
+        start_of_comma = before if found.group() == " ," else found.end() - 1
+        return [_Splice(start_of_comma, found.end(), ""), own]
 
 
 def _name(path: Path) -> str:
@@ -1273,12 +1317,30 @@ class Document:
         self._body, self._stream = body, None
 
     def _queue(self, path: Path, plan: str, *value: Any) -> bool:
-        if any(_near(path, other) for other, _splices, _region in self._pending):
+        if self._pending and self._depends(path):
             self._flush()
-        splices, region = getattr(self._editor(), plan)(path, *value)
+        editor = self._editor()
+        try:
+            splices, region = getattr(editor, plan)(path, *value)
+        except YamlPatchError:
+            if not self._pending:
+                raise
+            self._flush()  # what is queued may have removed the obstacle
+            return self._queue(path, plan, *value)
         if region is not None:
-            self._pending.append((path, splices, region))
+            self._pending.append((editor.reach(path), splices, region))
         return region is not None
+
+    def _depends(self, path: Path) -> bool:
+        """Whether an edit at a path may concern what is queued: one lies in the collection that holds the other."""
+        try:
+            one = self._editor().reach(path)
+        except YamlPatchError:
+            return True
+        return any(
+            one[: len(other) - 1] == other[:-1] or other[: len(one) - 1] == one[:-1]
+            for other, _splices, _region in self._pending
+        )
 
     @property
     def tree(self) -> Any:
@@ -1354,8 +1416,10 @@ class Document:
         """
         self._flush()
         body = self._body
-        if self._unterminated and body.endswith("\n"):
-            body = body[: -2 if body.endswith("\r\n") else -1]
+        if self._unterminated:
+            bare = body[: -2 if body.endswith("\r\n") else -1]
+            # Behind a blank line the break may count, in a block scalar that keeps them.
+            body = body if bare.endswith("\n") else bare
         return self._bom + body
 
     @property
@@ -1404,8 +1468,3 @@ def _checked_path(path: Path, root: bool = False) -> Path:
         if isinstance(step, bool) or not isinstance(step, (str, int)) or (isinstance(step, int) and step < 0):
             raise YamlPatchError(f"{step!r} in the path is neither a key nor an index from 0")
     return steps
-
-
-def _near(one: Path, other: Path) -> bool:
-    """Whether two edits may touch the same lines: one lies in the collection that holds the other."""
-    return one[: len(other) - 1] == other[:-1] or other[: len(one) - 1] == one[:-1]

@@ -1,0 +1,229 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must hold for any YAML text, any path and any value. `check` takes the bytes that all three are made of."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+from ansible_collections.devportal.backstage.plugins.module_utils.yaml_patch import Document, YamlPatchError, equal
+from ansible_collections.devportal.backstage.tests.fuzz.yaml_text import (
+    Builder,
+    Choices,
+    Path,
+    Sample,
+    path,
+    value,
+)
+
+MISSING = object()
+
+
+def check(data: bytes) -> str:
+    """Make a document, edit it, and assert everything that is promised.
+
+    Returns:
+        What was done, so that a caller can see that every kind of edit is reached.
+    """
+    choices = Choices(data)
+    sample = Builder(choices).sample()
+    before = Document(sample.text)
+    assert equal(before.tree, sample.value), (before.tree, sample.value)
+    assert before.text == sample.text
+    assert not before.changed
+    if choices.chance(4):
+        return _check_delete(sample, path(choices, sample.value))
+    if choices.chance(6):
+        return _check_several(sample, choices)
+    steps = path(choices, sample.value)
+    return _check_set(sample, steps, _wanted(choices, sample, steps))
+
+
+def _wanted(choices: Choices, sample: Sample, steps: Path) -> Any:
+    """A value: any, or the old mapping with some keys changed."""
+    old = _get(sample.value, steps)
+    if not isinstance(old, dict) or choices.chance(3):
+        return value(choices)
+    wanted = {key: item if choices.pick(2) else value(choices) for key, item in old.items() if choices.pick(4)}
+    return {**wanted, "added": value(choices, 2)} if choices.pick(2) else wanted
+
+
+def _check_set(sample: Sample, steps: Path, wanted: Any) -> str:
+    document = Document(sample.text)
+    try:
+        document.set(steps, wanted)
+        text = document.text
+    except YamlPatchError as error:
+        _assert_refusal(sample, steps, error)
+        return "set refused"
+    tree = _put(copy.deepcopy(sample.value), steps, wanted)
+    assert equal(document.tree, tree), text
+    assert equal(Document(text).tree, tree), text
+    _assert_lines_kept(sample, steps, text)
+    again = Document(text)
+    again.set(steps, wanted)
+    assert not again.changed, (text, again.text)
+    assert document.changed == (text != sample.text)
+    old = _get(sample.value, steps)
+    if old is not MISSING:
+        assert document.changed != equal(old, wanted)
+        return "set"
+    new = _first_new(sample.value, steps)
+    if _get(sample.value, new[:-1]) is None:
+        return "set below nothing"
+    assert again.delete(new)
+    assert again.text == sample.text, (text, again.text)
+    return "set and deleted"
+
+
+def _check_delete(sample: Sample, steps: Path) -> str:
+    document = Document(sample.text)
+    there = _get(sample.value, steps) is not MISSING
+    try:
+        deleted = document.delete(steps)
+        text = document.text
+    except YamlPatchError as error:
+        _assert_refusal(sample, steps, error)
+        return "delete refused"
+    assert deleted == there
+    if not there:
+        assert not document.changed
+        return "nothing to delete"
+    tree = copy.deepcopy(sample.value)
+    del _get(tree, steps[:-1])[steps[-1]]
+    assert equal(Document(text).tree, tree), text
+    _assert_lines_kept(sample, steps, text, deleted=True)
+    return "deleted"
+
+
+def _check_several(sample: Sample, choices: Choices) -> str:
+    """Several edits of one document are the same as one after the other."""
+    together, text, edits = Document(sample.text), sample.text, 0
+    for _ in range(4):
+        alone = Document(text)
+        steps, wanted, deletes = path(choices, alone.tree), value(choices), choices.chance(3)
+        try:
+            alone.delete(steps) if deletes else alone.set(steps, wanted)
+            text = alone.text
+        except YamlPatchError:
+            continue
+        together.delete(steps) if deletes else together.set(steps, wanted)
+        edits += 1
+    assert equal(together.tree, Document(text).tree)
+    return "several" if edits else "several refused"
+
+
+# -- what is promised of the tree --------------------------------------------------------------------------------
+
+
+def _get(tree: Any, steps: Path) -> Any:
+    for step in steps:
+        if isinstance(step, str):
+            tree = tree.get(step, MISSING) if isinstance(tree, dict) else MISSING
+        else:
+            tree = tree[step] if isinstance(tree, list) and step < len(tree) else MISSING
+    return tree
+
+
+def _first_new(tree: Any, steps: Path) -> Path:
+    return next(steps[:end] for end in range(1, len(steps) + 1) if _get(tree, steps[:end]) is MISSING)
+
+
+def _put(tree: Any, steps: Path, wanted: Any) -> Any:
+    if not steps:
+        return wanted
+    step, rest = steps[0], steps[1:]
+    if isinstance(step, str):
+        tree = {} if tree is None else tree
+        tree[step] = _put(tree.get(step), rest, wanted)
+        return tree
+    tree = [] if tree is None else tree
+    assert step <= len(tree)
+    tree[step:] = [_put(tree[step] if step < len(tree) else None, rest, wanted), *tree[step + 1 :]]
+    return tree
+
+
+def _assert_refusal(sample: Sample, steps: Path, error: YamlPatchError) -> None:
+    """A refusal has to have one of the documented reasons, in the sample and not only in the message."""
+    for end in range(len(steps)):
+        tree, step = _get(sample.value, steps[:end]), steps[end]
+        if isinstance(tree, list) and isinstance(step, int) and step > len(tree):
+            return
+        if tree is MISSING or tree is None:
+            if isinstance(step, int) and step:
+                return
+        elif not isinstance(tree, dict if isinstance(step, str) else list):
+            return
+    if any(steps[:end] in sample.shared for end in range(1, len(steps) + 1)):
+        return
+    if any(steps[:end] in sample.pairs for end in range(1, len(steps))):
+        return
+    raise error
+
+
+# -- what is promised of the lines --------------------------------------------------------------------------------
+
+
+def _assert_lines_kept(sample: Sample, steps: Path, text: str, deleted: bool = False) -> None:
+    assert sample.text.startswith("\ufeff") == text.startswith("\ufeff")
+    before, after = _lines(sample.text), _lines(text)
+    first, last = _touched(sample, steps, before, deleted)
+    behind = len(before) - last
+    _assert_same(before[:first], after[:first], text)
+    _assert_same(before[last:], after[len(after) - behind :], text)
+
+
+def _lines(text: str) -> list[str]:
+    return re.findall("[^\n]*\n|[^\n]+", text.lstrip("\ufeff"))
+
+
+def _assert_same(before: list[str], after: list[str], text: str) -> None:
+    """The break behind the last line of the file comes and goes with what is the last line."""
+    assert [line.rstrip("\r\n") for line in before] == [line.rstrip("\r\n") for line in after], text
+    assert before[:-1] == after[:-1], text
+
+
+def _touched(sample: Sample, steps: Path, lines: list[str], deleted: bool) -> tuple[int, int]:
+    """The range of lines that the edit may touch."""
+    entries = sample.entries
+    while steps and steps not in entries:
+        steps = steps[:-1]  # a new key: it may touch its collection only where that is written in brackets or empty
+    if not steps:
+        return 0, len(lines)
+    if any(entries[steps[:end]].flow for end in range(1, len(steps) + 1) if steps[:end] in entries):
+        while steps not in entries or entries[steps].flow:
+            steps = steps[:-1]
+            if not steps:
+                return 0, len(lines)
+    entry = entries[steps]
+    first, last = entry.start, entry.end + 1
+    siblings = [other for path, other in entries.items() if path[:-1] == steps[:-1]]
+    if deleted and len(siblings) == 1:
+        while steps[:-1] and steps[:-1] in entries:
+            steps = steps[:-1]
+            first = min(first, entries[steps].start)
+            break
+    last = _with_comments(lines, last, entry.column)
+    if deleted and re.search(r"[|>][0-9]?\+", sample.text):
+        # The blank lines below would become text of a `|+` above.
+        while last < len(lines) and not lines[last].strip():
+            last += 1
+    if deleted and entry.compact:
+        return first, max([last, *(other.start + 1 for other in siblings if other.start > entry.start)][:2])
+    return first, last
+
+
+def _with_comments(lines: list[str], last: int, column: int) -> int:
+    """The comment lines below an entry that are deeper than it are its own."""
+    for number in range(last, len(lines)):
+        line = lines[number].strip(" \r\n")
+        if line.startswith("#"):
+            if len(lines[number]) - len(lines[number].lstrip(" ")) <= column:
+                break
+            last = number + 1
+        elif line:
+            break
+    return last
