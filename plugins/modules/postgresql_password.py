@@ -92,6 +92,8 @@ options:
 notes:
   - When O(login_user) is the role itself and the connection is over TCP, O(password) is tried first and
     O(login_password) second, so that a role can change its own password and a second run still gets in.
+  - A login, that of O(login_user) or the trial of O(password), is as safe as the method that the server asks for. With
+    C(scram-sha-256) the password stays on the host; with C(password) in pg_hba.conf it is sent in clear.
 seealso:
   - module: community.postgresql.postgresql_user
 """
