@@ -1,0 +1,398 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""YAML text as a stream of events with their places, and what its scalars mean.
+
+Private to this collection: its interface may change in any release.
+
+Reads with PyYAML, libyaml where it is there, and means what Backstage reads: the npm package yaml 2.9, YAML 1.2 core
+schema. `yes` is a string, `0o17` is 15, `<<` is a key like any other. Where YAML 1.1 and 1.2 differ, either the text is
+refused (a lone carriage return, `%YAML 1.1`) or read as 1.2 does (U+0085, U+2028 and U+2029 are no line breaks).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import yaml
+from yaml.events import (
+    AliasEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+MAX_DEPTH = 100  # levels of nesting, in the text and in values: far above any configuration, below Python's own limit
+MAX_INTEGER = 2**53 - 1  # beyond it JavaScript rounds
+_LOOKALIKE_BREAKS = "\x85\u2028\u2029"
+
+
+class YamlPatchError(ValueError):
+    """The text cannot be read or edited as asked.
+
+    Attributes:
+        message: one sentence: what was found, what to do.
+        line, column: where, from 1; None where the fault has no place in the text.
+    """
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
+        self.message, self.line, self.column = message, line, column
+        super().__init__(message if line is None else f"line {line}, column {column}: {message}")
+
+
+class Mark:
+    """What stands in the column of values for an event that is no scalar."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+MAPPING, SEQUENCE, ALIAS, END = Mark("mapping"), Mark("sequence"), Mark("alias"), Mark("end")
+
+
+class Style(NamedTuple):
+    """A style that comes with an anchor or a tag, or is an alias."""
+
+    style: str
+    anchor: str | None
+    tag: str | None
+
+
+class Stream:
+    """The events of one document as columns: plain lists, so that a large file costs no objects per node.
+
+    A node is the index of its event. `values` holds a scalar's text or a mark, `styles` a style character ("" plain,
+    ' " | > scalars, { [ flow collections, "-" block collections) or a Style, `starts` and `ends` the event's range in
+    characters, `after` (collections only) the index behind the collection's last event.
+    """
+
+    def __init__(self, text: str, positions: bool = True) -> None:
+        self.text = text
+        self.values: list[Any] = []
+        self.styles: list[Any] = []
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.after: dict[int, int] = {}
+        self.aliases: list[int] = []
+        self.anchors: dict[str, int] = {}
+        self.document_end: int | None = None
+        self.explicit_start: int | None = None
+        source, back = _hide_lookalikes(text)
+        parser = _Parser(source)
+        try:
+            self._read(parser, positions)
+        except YamlPatchError:
+            raise
+        except (yaml.YAMLError, ValueError, OverflowError) as error:
+            raise _syntax_error(text, error) from None
+        finally:
+            parser.dispose()
+        if back:
+            self.values = [value.translate(back) if isinstance(value, str) else value for value in self.values]
+
+    def _read(self, parser: Any, positions: bool) -> None:
+        # This loop runs for every event of the file and decides how fast the module is.
+        values, styles, starts, ends = self.values, self.styles, self.starts, self.ends
+        add_value, add_style, add_start, add_end = values.append, styles.append, starts.append, ends.append
+        open_nodes: list[tuple[int, list[Any]]] = []
+        children: list[Any] = []
+        add_child = children.append
+        for event in iter(parser.get_event, None):
+            kind = event.__class__
+            if kind is ScalarEvent:
+                value = event.value
+                add_value(value)
+                add_child(value)
+                if event.anchor or event.tag or event.implicit == _NON_SPECIFIC:
+                    add_style(self._with_properties(event, event.style or ""))
+                else:
+                    add_style(event.style or "")
+            elif kind is MappingStartEvent or kind is SequenceStartEvent:
+                node = len(values)
+                add_child(node)
+                open_nodes.append((node, children))
+                if len(open_nodes) > MAX_DEPTH:
+                    raise self.error_at(f"nested more than {MAX_DEPTH} levels deep", event.start_mark.index)
+                children = []
+                add_child = children.append
+                mapping = kind is MappingStartEvent
+                add_value(MAPPING if mapping else SEQUENCE)
+                style = ("{" if mapping else "[") if event.flow_style else "-"
+                add_style(self._with_properties(event, style) if event.anchor or event.tag else style)
+            elif kind is MappingEndEvent or kind is SequenceEndEvent:
+                node, parent = open_nodes.pop()
+                add_value(END)
+                add_style("")
+                self.after[node] = len(values)
+                if kind is MappingEndEvent:
+                    self._check_keys(node, children[::2])
+                children = parent
+                add_child = children.append
+            elif kind is AliasEvent:
+                self._check_alias(event)
+                add_child(len(values))
+                add_value(ALIAS)
+                add_style(Style("*", event.anchor, None))
+            else:
+                self._check_document(event)
+                continue
+            if positions:
+                add_start(event.start_mark.index)
+                add_end(event.end_mark.index)
+
+    def _with_properties(self, event: Any, style: str) -> Style:
+        if event.anchor:
+            self.anchors[event.anchor] = len(self.styles)
+        tag = event.tag or ("!" if event.__class__ is ScalarEvent and event.implicit == _NON_SPECIFIC else None)
+        return Style(style, event.anchor, tag)
+
+    def _check_alias(self, event: Any) -> None:
+        if event.anchor not in self.anchors:
+            raise self.error_at(f"alias *{event.anchor} names no anchor before it", event.start_mark.index)
+        self.aliases.append(len(self.values))
+
+    def _check_document(self, event: Any) -> None:
+        if event.__class__ is DocumentStartEvent:
+            if self.document_end is not None:
+                raise self.error_at("a second document begins here; only one is read", event.start_mark.index)
+            if event.version and event.version != (1, 2):
+                major, minor = event.version
+                raise self.error_at(f"%YAML {major}.{minor} changes how values are read; remove it", 0)
+            self.explicit_start = event.end_mark.index if event.explicit else None
+        elif event.__class__ is DocumentEndEvent:
+            self.document_end = event.start_mark.index if event.explicit else len(self.text)
+
+    def _check_keys(self, mapping: int, keys: list[Any]) -> None:
+        """Refuse duplicates, as Backstage does ("Map keys must be unique")."""
+        if len(set(keys)) == len(keys) and not [key for key in keys if key.__class__ is int or key[:1] in _NO_STRING]:
+            return
+        seen = set()
+        for node, _value in self.entries(mapping):
+            key = self.key(node)
+            if key is not None and key in seen:
+                raise self.error(f'the key "{key}" is there twice in this mapping; remove one', node)
+            seen.add(key)
+
+    def entries(self, collection: int) -> Iterator[tuple[int, int]]:
+        """Key and value of each entry; for a sequence the item twice."""
+        values, after = self.values, self.after
+        node = collection + 1
+        if values[collection] is MAPPING:
+            while values[node] is not END:
+                value = after.get(node, node + 1)
+                yield node, value
+                node = after.get(value, value + 1)
+        else:
+            while values[node] is not END:
+                yield node, node
+                node = after.get(node, node + 1)
+
+    def next(self, node: int) -> int:
+        return self.after.get(node, node + 1)
+
+    def style(self, node: int) -> str:
+        style = self.styles[node]
+        return style.style if isinstance(style, Style) else style
+
+    def anchor(self, node: int) -> str | None:
+        style = self.styles[node]
+        return style.anchor if isinstance(style, Style) else None
+
+    def tag(self, node: int) -> str | None:
+        style = self.styles[node]
+        return style.tag if isinstance(style, Style) else None
+
+    def target(self, alias: int) -> int:
+        """The node that an alias stands for: the last one of that name before it."""
+        name = self.anchor(alias)
+        for node in range(alias - 1, -1, -1):
+            if self.values[node] is not ALIAS and self.anchor(node) == name:
+                return node
+        raise self.error(f"alias *{name} names no anchor before it", alias)
+
+    def key(self, node: int) -> str | None:
+        """A key as a JavaScript object has it; None for a key that is a collection."""
+        if self.values[node] is ALIAS:
+            node = self.target(node)
+        if isinstance(self.values[node], Mark):
+            return None
+        return _javascript_key(self._scalar(node))
+
+    def plain(self, node: int) -> Any:
+        """The node as a plain Python value; what an alias repeats is the same object."""
+        return self._plain(node, {})
+
+    def _plain(self, node: int, done: dict[int, Any]) -> Any:
+        if node in done:
+            return done[node]
+        mark = self.values[node]
+        if mark is ALIAS:
+            target = self.target(node)
+            if target < node < self.next(target):
+                raise self.error(f"alias *{self.anchor(node)} stands inside what it names", node)
+            return self._plain(target, done)
+        if mark is MAPPING or mark is SEQUENCE:
+            tag = self.tag(node)
+            if tag in _FOREIGN_TAGS:
+                raise self.error(f"{tag} is no part of a configuration; remove the tag", node)
+            result: Any = self._plain_mapping(node, done) if mark is MAPPING else []
+            if mark is SEQUENCE:
+                result.extend(self._plain(item, done) for item, _item in self.entries(node))
+        else:
+            result = self._scalar(node)
+        if self.anchor(node):
+            done[node] = result
+        return result
+
+    def _plain_mapping(self, node: int, done: dict[int, Any]) -> dict[str, Any]:
+        result = {}
+        for key_node, value in self.entries(node):
+            key = self.key(key_node)
+            if key is None:
+                raise self.error("a key that is itself a collection; make it a string", key_node)
+            result[key] = self._plain(value, done)
+        return result
+
+    def _scalar(self, node: int) -> Any:
+        tag = self.tag(node)
+        if tag in _FOREIGN_TAGS:
+            raise self.error(f"{tag} is no part of a configuration; remove the tag", node)
+        value = self.values[node]
+        if tag is None:
+            return value if self.style(node) else _resolve(value)
+        return _resolve(value, tag)
+
+    def error(self, message: str, node: int | None = None) -> YamlPatchError:
+        at = self.starts[node] if node is not None and node < len(self.starts) else None
+        return self.error_at(message, at)
+
+    def error_at(self, message: str, index: int | None) -> YamlPatchError:
+        return YamlPatchError(message) if index is None else YamlPatchError(message, *place(self.text, index))
+
+
+_Parser = yaml.CLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+_NON_SPECIFIC = (False, False)
+_NO_STRING = frozenset("-+.0123456789~nNtTfF") | {""}
+_CORE = "tag:yaml.org,2002:"
+_FOREIGN_TAGS = {_CORE + name for name in ("binary", "timestamp", "set", "omap", "pairs", "merge")}
+
+
+def place(text: str, index: int) -> tuple[int, int]:
+    return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
+
+
+def _hide_lookalikes(text: str) -> tuple[str, dict[int, int]]:
+    """Put private characters in place of those that only YAML 1.1 takes for line breaks; and the way back."""
+    if text.isascii():
+        return text, {}
+    present = [char for char in _LOOKALIKE_BREAKS if char in text]
+    free = (code for code in range(0xE000, 0xF900) if chr(code) not in text)
+    forth = {ord(char): next(free, 0xFFFD) for char in present}
+    return text.translate(forth) if forth else text, {code: char for char, code in forth.items()}
+
+
+_UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
+def _syntax_error(text: str, error: Exception) -> YamlPatchError:
+    if isinstance(error, yaml.reader.ReaderError):
+        found = _UNREADABLE.search(text)
+        if found:
+            return YamlPatchError(
+                f"the character U+{ord(found.group()):04X} may not stand in YAML; write an escape in double quotes",
+                *place(text, found.start()),
+            )
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error)
+    context = getattr(error, "context", None)
+    message = f"{problem} ({context})" if context else problem
+    return YamlPatchError(message) if mark is None else YamlPatchError(message, mark.line + 1, mark.column + 1)
+
+
+# -- values: YAML 1.2 core schema, as npm yaml 2.9 has it ------------------------------------------------------------
+
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_OCTAL = re.compile(r"0o[0-7]+")
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+}
+
+
+def _resolve(text: str, tag: str | None = None) -> Any:
+    """What a plain scalar means; with a tag, its meaning if that is of the tag's type, else the text."""
+    if text[:1] not in _NO_STRING:
+        return text
+    if text in _WORDS:
+        value = _WORDS[text]
+    elif _INTEGER.fullmatch(text):
+        value = _number(text, 10)
+    elif _OCTAL.fullmatch(text):
+        value = _number(text[2:], 8)
+    elif _HEXADECIMAL.fullmatch(text):
+        value = _number(text[2:], 16)
+    elif _FLOAT.fullmatch(text):
+        value = float(text)
+    else:
+        return text
+    if tag is None or tag == _CORE + _TYPES[type(value)]:
+        return value
+    return text
+
+
+_TYPES = {type(None): "null", bool: "bool", int: "int", float: "float"}
+
+
+def _number(digits: str, base: int) -> int | float:
+    if len(digits) > 400:
+        return math.inf
+    value = int(digits, base)
+    return value if abs(value) <= MAX_INTEGER + 1 else float(value)
+
+
+def _javascript_key(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "NaN"
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        if value.is_integer() and abs(value) < 1e21:
+            return str(int(value))
+    return str(value)
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two plain values are the same to Backstage: 1 is 1.0, but not true; the order of keys is no matter."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return len(one) == len(other) and all(key in other and equal(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return one == other or (math.isnan(one) and math.isnan(other))
+    if isinstance(one, str) and isinstance(other, str):
+        return one == other
+    return one is None and other is None
