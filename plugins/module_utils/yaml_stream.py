@@ -88,7 +88,7 @@ class Stream:
         self.document_end: int | None = None
         self.explicit_start: int | None = None
         source, back = _hide_lookalikes(text)
-        parser = _Parser(source)
+        parser = Parser(source)
         try:
             self._read(parser, positions)
         except YamlPatchError:
@@ -280,7 +280,7 @@ class Stream:
         return YamlPatchError(message) if index is None else YamlPatchError(message, *place(self.text, index))
 
 
-_Parser = yaml.CLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+Parser = yaml.CLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _NON_SPECIFIC = (False, False)
 _NO_STRING = frozenset("-+.0123456789~nNtTfF") | {""}
 _CORE = "tag:yaml.org,2002:"
