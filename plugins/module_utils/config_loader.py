@@ -70,11 +70,16 @@ class Config:
     Attributes:
         root: the merged configuration.
         files: the app-config files, in load order.
+        problems: why Backstage would not start, as far as it does not concern backend.database; sentences.
     """
 
     root: ConfigReader
     files: list[str]
     layers: list[_Layer]
+
+    @property
+    def problems(self) -> list[str]:
+        return [problem for layer in self.layers for problem in layer.problems]
 
     def origin(self, key: str) -> Origin | None:
         """Where the value of a dotted key below backend.database comes from; None where there is none."""
@@ -99,6 +104,7 @@ class _Layer:
     data: Any = MISSING
     origins: dict[Path, Origin] = field(default_factory=dict)
     dropped: list[Dropped] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 def js_trim(text: str) -> str:
@@ -130,7 +136,7 @@ def load(
         unknown: variables that are set to something that cannot be told.
 
     Raises:
-        ConfigLoaderError: Backstage would end with an error.
+        ConfigLoaderError: Backstage would end with an error that makes backend.database unknown, too.
     """
     files = [os.path.join(directory, name) for name in config_files] or default_files(directory, environment)
     layers = [_read_file(path, _Environment(environment, frozenset(unknown))) for path in files]
@@ -339,7 +345,13 @@ class _Transformation:
         if isinstance(value, dict):
             included = next((key for key in value if key in _INCLUDES), None)
             if included:
-                return self._included(included, value, path, directory, where)
+                try:
+                    return self._included(included, value, path, directory, where)
+                except ConfigLoaderError as error:
+                    if path[: len(_KEPT)] == _KEPT or _KEPT[: len(path)] == path:
+                        raise
+                    self._layer.problems.append(str(error))
+                    return MISSING
         return self._children(value, path, directory, where)
 
     def _children(self, value: Any, path: Path, directory: str, where: Callable[[Path], str]) -> Any:

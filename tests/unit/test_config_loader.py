@@ -192,9 +192,12 @@ def laid_out(folder, files):
 
 def ours(directory, environment, config_files):
     try:
-        value = config_loader.load(directory, environment, config_files).root.optional()
+        config = config_loader.load(directory, environment, config_files)
+        value = config.root.optional()
     except config_loader.ConfigLoaderError as error:
         return REFUSED if len(str(error)) > 20 else str(error)
+    if config.problems:
+        return REFUSED
     return {} if value is config_loader.MISSING else value
 
 
@@ -308,6 +311,18 @@ def test_booleans_are_read_from_texts(tmp_path):
 
 def test_an_error_never_shows_a_value(tmp_path):
     for text in ("a: {$env: secret, b: secret}", "a: {$file: [secret]}", "secret\n", "a: secret\n b: c\n"):
-        with pytest.raises(config_loader.ConfigLoaderError) as caught:
+        try:
+            told = " ".join(database(tmp_path, text).problems)
+        except config_loader.ConfigLoaderError as error:
+            told = str(error)
+        assert told
+        assert "secret" not in told
+
+
+def test_a_fault_elsewhere_leaves_the_database_readable(tmp_path):
+    config = database(tmp_path, "a: [{$include: none.yaml}]\nbackend: {database: {client: pg}}\n")
+    assert config.root.string("backend.database.client") == "pg"
+    assert [problem.split(": ")[1] for problem in config.problems] == ["a.0"]
+    for text in ("backend: {$include: none.yaml}", "backend: {database: {connection: {$file: none}}}"):
+        with pytest.raises(config_loader.ConfigLoaderError, match="there is no such file"):
             database(tmp_path, text)
-        assert "secret" not in str(caught.value)

@@ -1,0 +1,426 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backstage_database_info
+short_description: Tell whether Backstage would start with the database that its files name
+version_added: 1.0.0
+description:
+  - Reads the app-config files and the env file of a Backstage app as Backstage 1.55 does, and logs in with them.
+  - Then asks the server what a backend asks at its start. Everything runs in read-only transactions.
+  - Where Backstage would fail, the result says why and what to do, and from which file and line the value came.
+  - With O(login_host) it looks at a server on its own, without any file.
+  - No password is in the result.
+author:
+  - The devportal.backstage maintainers (@devportal)
+extends_documentation_fragment:
+  - devportal.backstage.attributes.info_module
+attributes:
+  check_mode:
+    description:
+      - Changes nothing in any mode.
+      - In check mode it does not fail, since what it looks at may not be there yet.
+  diff_mode: {}
+  idempotent: {}
+options:
+  directory:
+    description:
+      - The root of the app, where its app-config files are.
+    type: path
+  config_files:
+    description:
+      - The C(--config) options that Backstage is started with, in their order; relative to O(directory).
+      - Left out, the default files count, with those of E(BACKSTAGE_ENV).
+    type: list
+    elements: str
+    default: []
+  env_file:
+    description:
+      - The file that the environment of Backstage comes from.
+      - The environment of this module itself never counts.
+    type: path
+  env_format:
+    description:
+      - Its format, as in M(devportal.backstage.backstage_env_file).
+    type: str
+    choices: [dotenv, systemd, shell]
+    default: dotenv
+  environment:
+    description:
+      - Further variables that Backstage is started with.
+      - They count more than those of a O(env_format=dotenv) file, and less than those of any other.
+    type: dict
+    default: {}
+  plugins:
+    description:
+      - Ids of the plugins of this app that keep data. V(catalog) and those that the configuration names count anyway.
+      - Their databases or schemas are looked at one by one.
+    type: list
+    elements: str
+    default: []
+  login_host:
+    description:
+      - Look at this server instead of an app. A path is the directory of its socket.
+    type: str
+  login_port:
+    description: Its port.
+    type: int
+    default: 5432
+  login_user:
+    description: The role to log in as.
+    type: str
+    default: postgres
+  login_password:
+    description: The role's password.
+    type: str
+  login_db:
+    description: The database to connect to.
+    type: str
+    default: postgres
+  ssl_mode:
+    description: How TLS is used with O(login_host), as libpq's C(sslmode).
+    type: str
+    default: prefer
+    choices: [allow, disable, prefer, require, verify-ca, verify-full]
+  ca_cert:
+    description: With O(login_host), the file with the certificates of the authorities to trust.
+    type: path
+  os_user:
+    description:
+      - The OS user that Backstage runs as. It matters where the host is a socket, for peer authentication.
+      - Left out, it is the user that this module runs as.
+    type: str
+  connect_timeout:
+    description: Seconds to wait for a connection.
+    type: int
+    default: 15
+  scope:
+    description:
+      - With V(app), whatever ends Backstage while it reads its configuration counts.
+      - With V(database), a fault that does not concern C(backend.database), such as a missing C($include) of a
+        plugin's credentials, is told but does not count.
+    type: str
+    choices: [app, database]
+    default: app
+  fail:
+    description:
+      - Fail when Backstage would not start, with the first reason as the message.
+    type: bool
+    default: false
+notes:
+  - Where TLS is verified without an authority of its own, the host's authorities stand in for those of Node.js.
+requirements:
+  - psycopg2 (Debian's package C(python3-psycopg2))
+  - PyYAML (Debian's package C(python3-yaml)), with O(directory)
+"""
+
+EXAMPLES = r"""
+- name: Would Backstage start?
+  devportal.backstage.backstage_database_info:
+    directory: /opt/backstage
+    env_file: /opt/backstage/.env
+  register: database
+
+- name: Say so
+  ansible.builtin.debug:
+    var: database.table
+
+- name: Stop here unless it would, with the files of the production image
+  devportal.backstage.backstage_database_info:
+    directory: /opt/backstage
+    config_files: [app-config.yaml, app-config.production.yaml]
+    env_file: /etc/backstage/environment
+    env_format: systemd
+    plugins: [auth, scaffolder, search]
+    fail: true
+
+- name: Log in over TCP with the new password
+  devportal.backstage.backstage_database_info:
+    login_host: db.example.com
+    login_user: backstage
+    login_password: "{{ vault_backstage_password }}"
+    fail: true
+"""
+
+RETURN = r"""
+would_start:
+  description: Whether Backstage would start; null where that could not be told.
+  returned: always
+  type: bool
+  sample: true
+msg:
+  description: The answer in a sentence.
+  returned: always
+  type: str
+  sample: Backstage would start.
+client:
+  description: The knex client of the catalog.
+  returned: when it can be told
+  type: str
+  sample: pg
+mode:
+  description: How plugins are kept apart, in databases or in schemas.
+  returned: with O(directory), when it can be told
+  type: str
+  sample: database
+connection:
+  description: The catalog's connection as a URL, with the password masked.
+  returned: when it can be told
+  type: str
+  sample: postgresql://backstage:********@db.example.com:5432/backstage_plugin_catalog
+host:
+  description: The server's name or address, or the directory of its socket.
+  returned: when it can be told
+  type: str
+  sample: db.example.com
+port:
+  description: The server's port.
+  returned: when it can be told
+  type: int
+  sample: 5432
+user:
+  description: The role that logs in.
+  returned: when it can be told
+  type: str
+  sample: backstage
+tls:
+  description: Whether TLS is asked for.
+  returned: with O(directory), when it can be told
+  type: bool
+  sample: false
+config_files:
+  description: The app-config files in load order.
+  returned: with O(directory), when they could be read
+  type: list
+  elements: str
+  sample: [/opt/backstage/app-config.yaml]
+origins:
+  description: File and line of each value of the connection, and the variables that went into it.
+  returned: with O(directory), when they could be read
+  type: dict
+  sample: {"connection.host": "/opt/backstage/app-config.yaml:42 (POSTGRES_HOST)"}
+server_version:
+  description: The version of the server; null when nobody got in.
+  returned: always
+  type: str
+  sample: "17.2"
+checks:
+  description: What was asked, in order.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: What it is about.
+      type: str
+      sample: create_database
+    ok:
+      description: The answer; null where it could not be asked.
+      type: bool
+      sample: false
+    message:
+      description: The answer as a sentence.
+      type: str
+      sample: backstage may not make databases, and backstage_plugin_catalog is missing.
+    fix:
+      description: What to do, where something is to do.
+      type: str
+      sample: Give backstage CREATEDB, or make the databases with backstage as their owner.
+    stops:
+      description: Whether Backstage does not start because of it.
+      type: bool
+      sample: true
+databases:
+  description: The plugins' databases, or their schemas in schema mode, as far as they exist.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The database.
+      type: str
+      sample: backstage_plugin_catalog
+    schema:
+      description: The schema; null in database mode.
+      type: str
+    owner:
+      description: Its owner.
+      type: str
+      sample: backstage
+    size:
+      description: Its size in bytes; null where that may not be asked.
+      type: int
+      sample: 9142127
+    rows:
+      description: The planner's estimate of the rows in it; null where it was not looked into.
+      type: int
+      sample: 1200
+table:
+  description: All of this as lines to read.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+import pwd
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.devportal.backstage.plugins.module_utils import env_file, postgresql
+
+try:
+    from ansible_collections.devportal.backstage.plugins.module_utils import (
+        config_loader,
+        database_checks,
+        database_target,
+    )
+
+    HAS_YAML = True
+except ImportError:
+    HAS_YAML = False
+
+MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
+
+
+def _environment(asked: dict) -> tuple[dict[str, str], list[str]]:
+    """Return the environment of Backstage, and the names whose values cannot be told."""
+    path = asked["env_file"]
+    given = {name: str(value) for name, value in asked["environment"].items()}
+    if not path:
+        return given, []
+    try:
+        with open(path, "rb") as stream:
+            found = env_file.read(stream.read(), asked["env_format"])
+    except OSError as error:
+        raise config_loader.ConfigLoaderError(f"{path}: the env file cannot be read: {error.strerror}.") from error
+    except env_file.EnvFileError as error:
+        raise config_loader.ConfigLoaderError(f"{path}: {error}") from error
+    read = {name: value for name, value in found.items() if value is not None}
+    first, second = (read, given) if asked["env_format"] == "dotenv" else (given, read)
+    return {**first, **second}, [name for name in found if found[name] is None and name not in given]
+
+
+def _connect(asked: dict):
+    os_user = asked["os_user"] or pwd.getpwuid(os.geteuid()).pw_name
+
+    def connect(options: dict):
+        return postgresql.connect({**options, "connect_timeout": asked["connect_timeout"]}, os_user)
+
+    return connect
+
+
+def _server(asked: dict) -> tuple[dict, database_checks.Report]:
+    login = database_target.Login(
+        asked["login_host"], asked["login_port"], asked["login_user"], asked["login_db"], asked["login_password"]
+    )
+    over = {"ssl_mode": asked["ssl_mode"], "ca_cert": asked["ca_cert"]}
+    facts = {"client": "pg", "connection": login.url, "host": login.host, "port": login.port, "user": login.user}
+    return facts, database_checks.check_login(login, _connect(asked), over)
+
+
+def _app(asked: dict) -> tuple[dict, database_checks.Report]:
+    report = database_checks.Report()
+    facts: dict = {}
+    try:
+        environment, unknown = _environment(asked)
+        config = config_loader.load(asked["directory"], environment, asked["config_files"], unknown)
+        facts["config_files"] = config.files
+        target = database_target.Target(config, environment)
+        facts.update(mode=target.mode, origins=target.origins())
+        report = database_checks.check_target(
+            target, target.plugin_ids(asked["plugins"]), _connect(asked), asked["directory"]
+        )
+        for problem in config.problems:
+            tell = report.failed if asked["scope"] == "app" else report.warned
+            tell("configuration", problem, "Correct the file or the variable that is named.")
+        catalog = target.plugin("catalog")
+        facts["client"] = catalog.client
+        if catalog.client == "pg":
+            login = target.plugin_login(catalog)
+            facts.update(
+                connection=login.url, host=login.host, port=login.port, user=login.user, tls=login.tls is not None
+            )
+    except config_loader.ConfigLoaderError as error:
+        if not report.checks:
+            report.failed("configuration", str(error), "Correct the file or the variable that is named.")
+    except database_target.TargetError as error:
+        if not report.checks:
+            report.failed(error.name, str(error), error.fix)
+    return facts, report
+
+
+def _sentence(report: database_checks.Report, app: bool) -> str:
+    failure, unknown = report.failure, next((check for check in report.checks if check.stops), None)
+    if failure:
+        return f"{'Backstage would not start: ' if app else ''}{failure.message} {failure.fix}".rstrip()
+    if unknown:
+        return f"Whether Backstage would start could not be told: {unknown.message}"
+    return "Backstage would start." if app else report.checks[0].message
+
+
+def _table(report: database_checks.Report, sentence: str) -> list[str]:
+    lines = [sentence]
+    words = {True: "ok", False: "warning", None: "unknown"}
+    for check in report.checks:
+        word = "FAILED" if check.stops and check.ok is False else words[check.ok]
+        lines.append(f"  {word:<8} {check.name:<16} {check.message}")
+        if check.fix:
+            lines.append(f"  {'':<8} {'':<16} -> {check.fix}")
+    for entry in report.databases:
+        name = entry["name"] if entry["schema"] is None else f"{entry['name']}, schema {entry['schema']}"
+        size = "" if entry["size"] is None else f", {entry['size'] / 1048576:.1f} MiB"
+        count = "" if entry["rows"] is None else f", about {entry['rows']} rows"
+        lines.append(f"  {'':<8} {'database':<16} {name}: owner {entry['owner']}{size}{count}")
+    return lines
+
+
+def main() -> None:
+    options = postgresql.connection_argument_spec()
+    module = AnsibleModule(
+        argument_spec={
+            "directory": {"type": "path"},
+            "config_files": {"type": "list", "elements": "str", "default": []},
+            "env_file": {"type": "path"},
+            "env_format": {"type": "str", "choices": list(env_file.FORMATS), "default": "dotenv"},
+            "environment": {"type": "dict", "default": {}, "no_log": True},
+            "plugins": {"type": "list", "elements": "str", "default": []},
+            "login_host": {"type": "str"},
+            **{name: options[name] for name in ("login_port", "login_user", "login_password", "login_db")},
+            **{name: options[name] for name in ("ssl_mode", "ca_cert", "os_user", "connect_timeout")},
+            "scope": {"type": "str", "choices": ["app", "database"], "default": "app"},
+            "fail": {"type": "bool", "default": False},
+        },
+        required_one_of=[("directory", "login_host")],
+        mutually_exclusive=[("directory", "login_host")],
+        supports_check_mode=True,
+    )
+    if not HAS_YAML:
+        if not module.check_mode:
+            module.fail_json(msg=MISSING_YAML)
+        module.exit_json(
+            would_start=None, checks=[], databases=[], table=[], server_version=None, msg=f"Not checked: {MISSING_YAML}"
+        )
+    facts, report = _app(module.params) if module.params["directory"] else _server(module.params)
+    sentence = _sentence(report, bool(module.params["directory"]))
+    result = {
+        **facts,
+        "would_start": report.would_start,
+        "server_version": report.server_version,
+        "checks": report.as_result(),
+        "databases": report.databases,
+        "table": _table(report, sentence),
+        "msg": sentence,
+    }
+    if not report.library and not module.check_mode:
+        module.fail_json(**result)
+    if report.failure and module.params["fail"] and not module.check_mode:
+        module.fail_json(**result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

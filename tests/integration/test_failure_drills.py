@@ -1,0 +1,432 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Failure drills: backstage_database_info and a real Backstage backend get the same files, and must agree.
+
+DEVPORTAL_BACKEND names a folder whose node_modules has @backstage/backend-defaults and
+@backstage/plugin-catalog-backend. DEVPORTAL_DRILLS may name a file for the table of what both said.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+
+import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils import env_file
+from servers import Server, free_port
+
+BACKEND = os.environ.get("DEVPORTAL_BACKEND", "")
+pytestmark = pytest.mark.skipif(
+    not os.path.isdir(f"{BACKEND}/node_modules/@backstage/plugin-catalog-backend"),
+    reason="DEVPORTAL_BACKEND names no folder with a Backstage backend; the failure drills did not run",
+)
+
+SECRET = "s3cret word"
+CATALOG = "backstage_plugin_catalog"
+ENV = {key: f"${{POSTGRES_{key.upper()}}}" for key in ("host", "port", "user", "password")}
+CREATEDB = f"CREATE ROLE backstage LOGIN CREATEDB PASSWORD '{SECRET}'"
+PLAIN = f"CREATE ROLE backstage LOGIN PASSWORD '{SECRET}'"
+
+
+@dataclass
+class Drill:
+    """One set-up of server, files and environment.
+
+    Attributes:
+        starts: what Backstage does with it.
+        connection: of backend.database; PORT and SOCKETS in any text stand for the server's.
+        database: further keys of backend.database.
+        env: changes to the environment; None takes a variable away.
+        sql: run by the superuser beforehand; a `@name` before it names the database.
+        files: more files of the app.
+        tls: whether the server has TLS, by a certificate of localhost.
+    """
+
+    starts: bool
+    connection: object = field(default_factory=lambda: dict(ENV))
+    database: dict = field(default_factory=dict)
+    env: dict = field(default_factory=dict)
+    sql: tuple = (CREATEDB,)
+    files: dict = field(default_factory=dict)
+    tls: bool = False
+
+
+def literal(**keys):
+    return {"host": "127.0.0.1", "port": "PORT", "user": "backstage", "password": SECRET, **keys}
+
+
+def with_password(password):
+    quoted = password.replace("'", "''")
+    return Drill(
+        True,
+        sql=(f"CREATE ROLE backstage LOGIN CREATEDB PASSWORD '{quoted}'",),
+        env={"POSTGRES_PASSWORD": password},
+    )
+
+
+def literal_password(starts, written, password):
+    sql = (f"CREATE ROLE backstage LOGIN CREATEDB PASSWORD '{password}'",)
+    return Drill(starts, literal(password=written), sql=sql)
+
+
+def schema_mode(starts, *sql, connection=None, **more):
+    database = {"pluginDivisionMode": "schema", **more}
+    return Drill(starts, {**ENV, "database": "backstage"} if connection is None else connection, database, sql=sql)
+
+
+NO_CONNECT = "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC"
+DRILLS = {
+    "wrong password": Drill(False, env={"POSTGRES_PASSWORD": "wrong one"}),
+    "user with CREATEDB": Drill(True),
+    "no CREATEDB, database missing": Drill(False, sql=(PLAIN,)),
+    "no CREATEDB, database owned": Drill(True, sql=(PLAIN, f"CREATE DATABASE {CATALOG} OWNER backstage")),
+    "database owned by another": Drill(False, sql=(PLAIN, f"CREATE DATABASE {CATALOG}")),
+    "no CONNECT on the plugin's database": Drill(
+        False, sql=(PLAIN, f"CREATE DATABASE {CATALOG}", f"REVOKE CONNECT ON DATABASE {CATALOG} FROM PUBLIC")
+    ),
+    "no CONNECT on postgres": Drill(False, sql=(CREATEDB, NO_CONNECT)),
+    "no such role": Drill(False, sql=()),
+    "role without LOGIN": Drill(False, sql=(f"CREATE ROLE backstage NOLOGIN PASSWORD '{SECRET}'",)),
+    "role past its VALID UNTIL": Drill(False, sql=(CREATEDB, "ALTER ROLE backstage VALID UNTIL '2001-01-01'")),
+    "no connection left for the role": Drill(False, sql=(CREATEDB, "ALTER ROLE backstage CONNECTION LIMIT 0")),
+    "all variables unset": Drill(False, env=dict.fromkeys(f"POSTGRES_{key.upper()}" for key in ENV)),
+    "password unset": Drill(False, env={"POSTGRES_PASSWORD": None}),
+    "password empty": Drill(False, env={"POSTGRES_PASSWORD": ""}),
+    "password unset, PGPASSWORD set": Drill(True, env={"POSTGRES_PASSWORD": None, "PGPASSWORD": SECRET}),
+    "no keys, PGHOST and the others set": Drill(
+        True, {}, env={"PGHOST": "127.0.0.1", "PGPORT": "PORT", "PGUSER": "backstage", "PGPASSWORD": SECRET}
+    ),
+    "no user, USER set": Drill(True, env={"POSTGRES_USER": None, "USER": "backstage"}),
+    "port closed": Drill(False, env={"POSTGRES_PORT": "1"}),
+    "host unknown": Drill(False, env={"POSTGRES_HOST": "no-such-host.invalid"}),
+    "port abc": Drill(False, env={"POSTGRES_PORT": "abc"}),
+    "port 70000": Drill(False, env={"POSTGRES_PORT": "70000"}),
+    "port in quotes": Drill(True, literal(port="PORT")),
+    "port with text behind": Drill(True, env={"POSTGRES_PORT": "PORT/tcp"}),
+    "host is the socket's directory, user postgres": Drill(
+        False, {"host": "SOCKETS", "port": "PORT", "user": "postgres", "password": SECRET}
+    ),
+    "host is the socket's directory, password asked": Drill(True, literal(host="SOCKETS")),
+    "user is a bare number": Drill(False, literal(user=12345)),
+    "ssl true, server without TLS": Drill(False, {**ENV, "ssl": True}),
+    "ssl false": Drill(True, {**ENV, "ssl": False}),
+    "ssl the text 'false'": Drill(False, {**ENV, "ssl": "false"}),
+    "PGSSLMODE=require, server without TLS": Drill(False, env={"PGSSLMODE": "require"}),
+    "PGSSLMODE=require, ssl false": Drill(True, {**ENV, "ssl": False}, env={"PGSSLMODE": "require"}),
+    "no ssl, server with TLS": Drill(True, tls=True),
+    "ssl true, certificate of nobody known": Drill(False, {**ENV, "ssl": True}, tls=True),
+    "ssl rejectUnauthorized false": Drill(True, {**ENV, "ssl": {"rejectUnauthorized": False}}, tls=True),
+    "ssl ca by $file, host by name": Drill(
+        True, {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}}, env={"POSTGRES_HOST": "localhost"}, tls=True
+    ),
+    "ssl ca by $file, host by address": Drill(True, {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}}, tls=True),
+    "ssl ca, another name": Drill(
+        False, {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}}, env={"POSTGRES_HOST": "ip6-localhost.invalid"}, tls=True
+    ),
+    "ssl ca that is none": Drill(False, {**ENV, "ssl": {"ca": "text"}}, tls=True),
+    "NODE_EXTRA_CA_CERTS": Drill(True, {**ENV, "ssl": True}, env={"NODE_EXTRA_CA_CERTS": "CA"}, tls=True),
+    "connection string with sslmode=no-verify": Drill(
+        True, "postgresql://backstage:s3cret%20word@127.0.0.1:PORT/?sslmode=no-verify", tls=True
+    ),
+    "client pg, connection ':memory:'": Drill(False, ":memory:"),
+    "client pg, no connection": Drill(False, None),
+    "no client": Drill(False, database={"client": None}),
+    "client postgres": Drill(False, database={"client": "postgres"}),
+    "client better-sqlite3, not installed": Drill(False, ":memory:", {"client": "better-sqlite3"}),
+    "connection type unknown": Drill(False, {**ENV, "type": "other"}),
+    "database a text": Drill(False, files={"app-config.local.yaml": "backend: {database: text}\n"}),
+    "schema mode, owner of the database": schema_mode(True, PLAIN, "CREATE DATABASE backstage OWNER backstage"),
+    "schema mode, CREATE granted": schema_mode(
+        True, PLAIN, "CREATE DATABASE backstage", "GRANT CREATE ON DATABASE backstage TO backstage"
+    ),
+    "schema mode, neither": schema_mode(False, PLAIN, "CREATE DATABASE backstage"),
+    "schema mode, no connection.database": schema_mode(False, PLAIN, connection=ENV),
+    "schema mode, database missing, CREATEDB": schema_mode(True, CREATEDB),
+    "schema mode, database missing": schema_mode(False, PLAIN),
+    "schema mode, no CONNECT on postgres": schema_mode(
+        False, PLAIN, "CREATE DATABASE backstage OWNER backstage", NO_CONNECT
+    ),
+    "schema mode, no CONNECT on postgres, ensureExists false, schema there": schema_mode(
+        True,
+        PLAIN,
+        "CREATE DATABASE backstage",
+        NO_CONNECT,
+        "@backstage CREATE SCHEMA catalog AUTHORIZATION backstage",
+        ensureExists=False,
+    ),
+    "schema mode, ensureExists false, schema missing": schema_mode(
+        False, PLAIN, "CREATE DATABASE backstage OWNER backstage", ensureExists=False
+    ),
+    "schema mode, no CONNECT on postgres, ensureSchemaExists": schema_mode(
+        True,
+        PLAIN,
+        "CREATE DATABASE backstage OWNER backstage",
+        NO_CONNECT,
+        ensureExists=False,
+        ensureSchemaExists=True,
+    ),
+    "schema mode, schema of another": schema_mode(
+        False,
+        PLAIN,
+        "CREATE DATABASE backstage",
+        "GRANT CREATE ON DATABASE backstage TO backstage",
+        "@backstage CREATE SCHEMA catalog",
+    ),
+    "schemaPrefix not valid": schema_mode(
+        False, PLAIN, "CREATE DATABASE backstage OWNER backstage", schemaPrefix="1-a"
+    ),
+    "schemaPrefix": schema_mode(True, PLAIN, "CREATE DATABASE backstage OWNER backstage", schemaPrefix="bs_"),
+    "database mode, connection.database ignored": Drill(True, {**ENV, "database": "nowhere"}),
+    "ensureExists false, database missing": Drill(False, database={"ensureExists": False}),
+    "ensureExists false, no CONNECT on postgres": Drill(
+        True,
+        database={"ensureExists": False},
+        sql=(PLAIN, f"CREATE DATABASE {CATALOG} OWNER backstage", NO_CONNECT),
+    ),
+    "prefix": Drill(True, database={"prefix": "my-app_"}),
+    "plugin.catalog.connection.database": Drill(
+        True, database={"plugin": {"catalog": {"connection": {"database": "my_catalog"}}}}
+    ),
+    "plugin.catalog with a wrong password": Drill(
+        False, database={"plugin": {"catalog": {"connection": {"password": "wrong one"}}}}
+    ),
+    "plugin.catalog.client postgres": Drill(False, database={"plugin": {"catalog": {"client": "postgres"}}}),
+    "role that owns": Drill(
+        True,
+        database={"role": "owners"},
+        sql=(PLAIN, "CREATE ROLE owners CREATEDB", "GRANT owners TO backstage"),
+    ),
+    "role without rights": Drill(
+        False, database={"role": "owners"}, sql=(CREATEDB, "CREATE ROLE owners", "GRANT owners TO backstage")
+    ),
+    "role that is not granted": Drill(True, database={"role": "owners"}, sql=(CREATEDB, "CREATE ROLE owners")),
+    "role that is not there": Drill(True, database={"role": "owners"}),
+    "connection string": Drill(True, "postgresql://backstage:s3cret%20word@127.0.0.1:PORT/ignored"),
+    "connection string, special characters raw": Drill(
+        False,
+        "postgresql://backstage:p@ss:w/ord#1@127.0.0.1:PORT/x",
+        sql=("CREATE ROLE backstage LOGIN CREATEDB PASSWORD 'p@ss:w/ord#1'",),
+    ),
+    "connection string, special characters encoded": Drill(
+        True,
+        "postgresql://backstage:p%40ss%3Aw%2Ford%231@127.0.0.1:PORT/x",
+        sql=("CREATE ROLE backstage LOGIN CREATEDB PASSWORD 'p@ss:w/ord#1'",),
+    ),
+    "connection string over an object": Drill(
+        True,
+        files={
+            "app-config.local.yaml": "backend: {database: {connection: "
+            "'postgresql://backstage:s3cret%20word@127.0.0.1:PORT/'}}\n"
+        },
+    ),
+    "password by $file, with a line end": Drill(
+        True, literal(password={"$file": "secret"}), files={"secret": f"{SECRET}\n"}
+    ),
+    "password by $file, missing": Drill(False, literal(password={"$file": "secret"})),
+    "password by $env": Drill(True, literal(password={"$env": "POSTGRES_PASSWORD"})),
+    "password with a default": Drill(
+        True, literal(password="${NOT_SET:-s3cret word}"), env={"POSTGRES_PASSWORD": None}
+    ),
+    "password null in the local file": Drill(
+        False, files={"app-config.local.yaml": "backend: {database: {connection: {password: null}}}\n"}
+    ),
+    "password by APP_CONFIG_, digits": Drill(
+        False,
+        env={"APP_CONFIG_backend_database_connection_password": "12345"},
+        sql=("CREATE ROLE backstage LOGIN CREATEDB PASSWORD '12345'",),
+    ),
+    "password by APP_CONFIG_, digits in quotes": Drill(
+        True,
+        env={"APP_CONFIG_backend_database_connection_password": '"12345"'},
+        sql=("CREATE ROLE backstage LOGIN CREATEDB PASSWORD '12345'",),
+    ),
+    "literal 12345": literal_password(False, 12345, "12345"),
+    "literal true": literal_password(False, True, "true"),
+    "literal '12345'": literal_password(True, "12345", "12345"),
+    "literal a${HOME}b": literal_password(False, "a${HOME}b", "a${HOME}b"),
+    "literal a$${HOME}b": literal_password(True, "a$${HOME}b", "a${HOME}b"),
+    "literal ' lead'": literal_password(True, " lead", " lead"),
+    "password by variable: leading space": Drill(
+        False,
+        env={"POSTGRES_PASSWORD": " lead"},
+        sql=("CREATE ROLE backstage LOGIN CREATEDB PASSWORD ' lead'",),
+    ),
+    **{
+        f"password by variable: {password}": with_password(password)
+        for password in (
+            "p@ss:w/ord#1%?&",
+            'it\'s "q"',
+            "a${HOME}b",
+            "dollar$1$$x",
+            "back\\slash",
+            "ünïcödé",
+            "12345",
+            "true",
+        )
+    },
+    "broken YAML": Drill(False, files={"app-config.local.yaml": "backend: {database\n"}),
+    "duplicate keys": Drill(False, files={"app-config.local.yaml": "a: 1\na: 2\n"}),
+    "merge key": Drill(
+        False, files={"app-config.local.yaml": "x: &x {user: backstage}\nbackend: {database: {connection: {<<: *x}}}\n"}
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def servers():
+    """A server without TLS and one with it, and the path of its authority."""
+    plain, tls = Server(), Server()
+    try:
+        key, certificate = f"{tls.directory}/server.key", f"{tls.directory}/server.crt"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+            check=True,
+            capture_output=True,
+        )  # fmt: skip
+        with open(key, encoding="ascii") as stream:
+            tls.write("server.key", stream.read())
+        tls.configure({"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key, "listen_addresses": "localhost"})
+        tls.restart()
+        yield {False: plain, True: tls}
+    finally:
+        plain.close()
+        tls.close()
+
+
+@pytest.fixture(scope="module")
+def table(request):
+    rows = []
+    yield rows
+    lines = ["| case | backstage_database_info | Backstage itself | both say |", "| --- | --- | --- | --- |"]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    path = os.environ.get("DEVPORTAL_DRILLS")
+    if path:
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write("\n".join(lines) + "\n")
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    reporter.write_line("")
+    for line in lines:
+        reporter.write_line(line)
+
+
+def emptied(server):
+    """Take away all that the drill before has made."""
+    for (name,) in server.query("SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'"):
+        server.query(f'DROP DATABASE "{name}" WITH (FORCE)')
+    server.query("GRANT CONNECT ON DATABASE postgres TO PUBLIC")
+    for (name,) in server.query("SELECT rolname FROM pg_roles WHERE rolname !~ '^(pg_|postgres$)'"):
+        server.query(f'DROP OWNED BY "{name}"')
+        server.query(f'DROP ROLE "{name}"')
+
+
+def laid_out(folder, server, drill, port):
+    """Write the app's files; returns the environment of the backend."""
+
+    def filled(text):
+        text = re.sub(r"\bPORT\b", str(server.port), text)
+        return text.replace("SOCKETS", server.socket_directory).replace('"CA"', json.dumps(str(folder / "ca.pem")))
+
+    database = {"client": "pg", "connection": drill.connection, **drill.database}
+    backend = {
+        "baseUrl": f"http://localhost:{port}",
+        "listen": f"127.0.0.1:{port}",
+        "database": {key: value for key, value in database.items() if value is not None},
+    }
+    config = {"app": {"baseUrl": "http://localhost:3000"}, "backend": backend}
+    (folder / "package.json").write_text('{"name": "drill", "private": true}')
+    (folder / "app-config.yaml").write_text(filled(json.dumps(config, indent=1, ensure_ascii=False)))
+    (folder / "index.js").write_text(
+        f"const load = name => require({json.dumps(BACKEND)} + '/node_modules/@backstage/' + name);\n"
+        "const backend = load('backend-defaults').createBackend();\n"
+        "backend.add(load('plugin-catalog-backend'));\n"
+        "backend.start().catch(error => { console.error(error); process.exit(1); });\n"
+    )
+    if drill.tls:
+        with open(f"{server.directory}/server.crt", encoding="ascii") as stream:
+            (folder / "ca.pem").write_text(stream.read())
+    for name, text in drill.files.items():
+        (folder / name).write_text(filled(text))
+    (folder / "node_modules").mkdir()
+    given = {"HOST": "127.0.0.1", "PORT": str(server.port), "USER": "backstage", "PASSWORD": SECRET}
+    environment = {f"POSTGRES_{name}": value for name, value in given.items()}
+    environment.update(json.loads(filled(json.dumps(drill.env))))
+    return {name: value for name, value in environment.items() if value is not None}
+
+
+def started(folder, environment, port):
+    """Whether the backend gets ready, and what it says otherwise."""
+    log = folder / "log"
+    with log.open("w") as sink:
+        process = subprocess.Popen(
+            ["node", "index.js"],
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], **environment},
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        end = time.monotonic() + 90
+        while process.poll() is None and time.monotonic() < end:
+            try:
+                with urllib.request.urlopen(
+                    f"http://127.0.0.1:{port}/.backstage/health/v1/readiness", timeout=5
+                ) as answer:
+                    if answer.status == 200:
+                        return True, "ready"
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        assert process.poll() is not None, f"neither ready nor ended: {log.read_text()[-2000:]}"
+        return False, complaint(log.read_text())
+    finally:
+        process.kill()
+        process.wait()
+
+
+def complaint(text):
+    """What the backend's log gives as the reason of its end."""
+    text = re.sub(r"\x1b\[\d+m", "", text)
+    found = re.findall(r"startup failed; caused by (.*)|^(?:\w*Error: |Error \[)(.*)", text, re.MULTILINE)
+    line = next((first or second for first, second in found), text.strip().splitlines()[-1])
+    line = re.sub(r"^(Error: Failed to instantiate service .*? threw an error, )*", "", line)
+    return re.sub(r"(/[\w.@-]+){3,}", lambda match: "…/" + match[0].rsplit("/", 1)[1], line)[:300]
+
+
+@pytest.mark.parametrize("name", DRILLS)
+def test_both_say_the_same(name, servers, table, run_module, tmp_path):
+    drill = DRILLS[name]
+    server = servers[drill.tls]
+    emptied(server)
+    for statement in drill.sql:
+        where, _space, rest = statement.partition(" ")
+        if where.startswith("@"):
+            server.query(rest, dbname=where[1:])
+        else:
+            server.query(statement)
+    port = free_port()
+    environment = laid_out(tmp_path, server, drill, port)
+    env = tmp_path / "env"
+    env.write_bytes(env_file.set_variables(b"", environment, "systemd"))
+    asked = {"directory": str(tmp_path), "env_file": str(env), "env_format": "systemd", "fail": True}
+    info = run_module("backstage_database_info", **asked)
+    ready, said = started(tmp_path, environment, port)
+
+    def shown(text):
+        text = text.replace(str(tmp_path), "APP").replace(server.directory, "SOCKETS")
+        return re.sub(rf"\b{server.port}\b", "PORT", text)
+
+    verdict = "would start" if ready else "would not start"
+    agreed = info["would_start"] is ready
+    table.append([name, shown(info["msg"]), shown(said), verdict if agreed else "**not the same**"])
+    assert ready is drill.starts, said
+    assert info["would_start"] is ready, (info["table"], said)
+    assert info["failed"] is not ready
+    for secret in {SECRET, environment.get("POSTGRES_PASSWORD", SECRET)} - {"12345", "true", ""}:
+        assert secret not in json.dumps(info, ensure_ascii=False)
