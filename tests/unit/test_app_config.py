@@ -242,6 +242,14 @@ def test_a_reference_is_replaced_as_a_whole():
     text = block("client: pg", f"connection: {{{LINE}, ssl: {{ca: {{$env: CA}}}}}}")
     result, _, _ = after(text, connection={"ssl": {"ca": {"$file": "ca.pem"}}})
     assert app_config.Document(result).tree["backend"]["database"]["connection"]["ssl"] == {"ca": {"$file": "ca.pem"}}
+    text = block("client: pg", "knexConfig: {$include: knex.yaml}", f"connection: {{{LINE}}}")
+    result, _, _ = after(text, knexConfig={"debug": True})
+    assert app_config.Document(result).tree["backend"]["database"]["knexConfig"] == {"debug": True}
+
+
+def test_one_is_not_true():
+    text = block("client: pg", f"connection: {{{LINE}}}", "ensureExists: 1")
+    assert "ensureExists: true" in after(after(text)[0], ensureExists=True)[0]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def repository(tmp_path):
     (top / ".gitignore").write_text("*.local.yaml\n.env\n")
     (top / "app-config.yaml").write_text("a: 1\n")
     (top / "loose.yaml").write_text("a: 1\n")
-    (top / "[a]*.yaml").write_text("a: 1\n")
+    (top / ":(x).yaml").write_text("a: 1\n")
     run(top, "add", ".gitignore", "app-config.yaml")
     run(top, "commit", "-qm", "first")
     return top
@@ -39,10 +39,10 @@ def repository(tmp_path):
 
 def check(top):
     """The three kinds of file in one directory; the last two need not exist."""
-    names = ["app-config.yaml", "loose.yaml", "[a]*.yaml", "app-config.local.yaml", ".env"]
+    names = ["app-config.yaml", "loose.yaml", ":(x).yaml", "app-config.local.yaml", ".env"]
     found = git.look(str(top / name) for name in names)
     assert found.tracked == [str(top / "app-config.yaml")]
-    assert found.exposed == [str(top / "loose.yaml"), str(top / "[a]*.yaml")]
+    assert found.exposed == [str(top / "loose.yaml"), str(top / ":(x).yaml")]
     assert found.unknown == {}
 
 
@@ -102,6 +102,21 @@ def test_a_repository_of_another_user_runs_nothing_as_root(repository):
     found = git.look([str(repository / "app-config.yaml"), str(repository / "app-config.local.yaml")])
     assert found.tracked == [str(repository / "app-config.yaml")]
     assert not proof.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changing owners takes root")
+def test_git_runs_as_the_owner(repository, tmp_path, monkeypatch):
+    tmp_path.chmod(0o777)
+    (tmp_path / "git").write_text(f"#!/bin/sh\nid -u >> {tmp_path}/uids\n")
+    (tmp_path / "git").chmod(0o755)
+    for directory in tmp_path.parents:
+        if str(directory) in ("/", "/tmp"):
+            break
+        directory.chmod(0o755)
+    os.chown(repository / ".git", NOBODY, NOBODY)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    git.look([str(repository / "app-config.yaml")])
+    assert set((tmp_path / "uids").read_text().split()) == {str(NOBODY)}
 
 
 def test_git_is_not_installed(repository, monkeypatch):
