@@ -54,7 +54,8 @@ def _sanity_home() -> pathlib.Path:
     return home
 
 
-def _gates() -> list[tuple[str, list[str], dict[str, str]]]:
+def _gates() -> list[tuple[str, list[str], str, dict[str, str]]]:
+    """Name, command, what its output must show (some tools are content with no file at all), further variables."""
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     # A pyenv shim would be taken for a Python and does not start.
     path = os.pathsep.join([str(common.VENV / "bin"), "/usr/local/bin", "/usr/bin", "/bin"])
@@ -62,25 +63,37 @@ def _gates() -> list[tuple[str, list[str], dict[str, str]]]:
     # `all` would load every collection of the ansible package, 20 times as long, for the same verdict.
     docs = "antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs dependent"
     docs += " --disallow-unknown-collection-refs ."
+    # By its full name: by path, the imports of the collection would find the same files under another name.
+    mypy = "mypy --strict -p ansible_collections.devportal.backstage.plugins.module_utils"
     return [
-        (name, shlex.split(command), extra)
-        for name, command, extra in (
+        (name, shlex.split(command), proof, extra)
+        for name, command, proof, extra in (
             # The longest first: the others fit beside it.
-            ("ansible-test sanity", f"ansible-test sanity --local --python {version} --color no", sanity),
-            ("ansible-lint", "ansible-lint --offline --profile production --strict --nocolor", {}),
-            ("antsibull-docs", docs, {}),
-            ("mypy", "mypy --strict plugins/module_utils", {}),
-            ("yamllint", "yamllint --strict .", {}),
-            ("ruff check", "ruff check", {}),
-            ("ruff format", "ruff format --check", {}),
-            ("antsibull-changelog", "antsibull-changelog lint", {}),
-            ("role variables", "python tests/tools/role_variables.py", {}),
+            (
+                "ansible-test sanity",
+                f"ansible-test sanity --local --python {version} --color no",
+                "validate-mod",
+                sanity,
+            ),
+            (
+                "ansible-lint",
+                "ansible-lint --offline --profile production --strict --nocolor",
+                r"in [1-9]\d+ files",
+                {},
+            ),
+            ("antsibull-docs", docs, "", {}),
+            ("mypy", mypy, r"in [1-9]\d* source", {}),
+            ("yamllint", "yamllint --strict .", "", {}),
+            ("ruff check", "ruff check", "", {}),
+            ("ruff format", "ruff format --check", r"[1-9]\d* files", {}),
+            ("antsibull-changelog", "antsibull-changelog lint", "", {}),
+            ("role variables", "python tests/tools/role_variables.py", r"[1-9]\d* roles", {}),
         )
     ]
 
 
-def _gate(gate: tuple[str, list[str], dict[str, str]]) -> tuple[str, float, subprocess.CompletedProcess]:
-    name, command, extra = gate
+def _gate(gate: tuple[str, list[str], str, dict[str, str]]) -> tuple[str, float, subprocess.CompletedProcess]:
+    name, command, proof, extra = gate
     start = time.monotonic()
     done = subprocess.run(
         command,
@@ -92,10 +105,14 @@ def _gate(gate: tuple[str, list[str], dict[str, str]]) -> tuple[str, float, subp
         text=True,
         check=False,
     )
+    if done.returncode == 0 and not re.search(proof, done.stdout):
+        done.returncode = 1
+        done.stdout += f"\nIt checked nothing: '{proof}' is not in its output."
     return name, time.monotonic() - start, done
 
 
 def main() -> int:
+    """All gates that read the code."""
     failed = []
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         for future in concurrent.futures.as_completed([pool.submit(_gate, gate) for gate in _gates()]):

@@ -113,7 +113,8 @@ def faults(role: pathlib.Path, known: set[str]) -> list[str]:
             found.append(f"{name}: defaults/main.yml has {defaults[name]!r}, argument_specs {option['default']!r}")
         if name in defaults and not _is_template(defaults[name]):
             kind = TYPES.get(option.get("type", "str"), object)
-            if type(defaults[name]) is not kind and kind is not object:
+            # A bool is an int to isinstance.
+            if not isinstance(defaults[name], kind) or (kind is int and isinstance(defaults[name], bool)):
                 found.append(f"{name} is of type {option.get('type', 'str')}, its default {defaults[name]!r} is not")
     return found
 
