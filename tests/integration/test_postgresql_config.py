@@ -115,6 +115,9 @@ class Made:
 
     def drop(self):
         subprocess.run(["pg_dropcluster", "--stop", str(VERSION), self.name], check=False, capture_output=True)
+        # pg_dropcluster leaves files that it does not know, and a cluster that was never finished.
+        for place in (self.config, f"/var/lib/postgresql/{VERSION}/{self.name}"):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
