@@ -111,9 +111,10 @@ options:
       - With O(values=file), the file for the password. A new one belongs to the owner and the group of the app-config
         file and has mode V(0600), or V(0640) where that file is root's and its group reads it. An old one keeps its
         owner and mode, but loses the rights of everybody else.
-      - In the app-config file its name stands alone when both are in one directory, else its path.
-      - The default is C(postgres-password) beside O(path).
+      - In the app-config file its name stands alone when both are in one directory, else its path. A relative path
+        starts at the directory of the app-config file.
     type: path
+    default: postgres-password
   database:
     description:
       - Further keys of C(backend.database), as in Backstage's schema - C(pluginDivisionMode), C(prefix),
@@ -308,7 +309,6 @@ else:
 
 _DEFAULT_NAMES = ("app-config.yaml", "app-config.local.yaml")
 _EVERYBODYS_GROUPS = ("users", "nogroup", "nobody")
-_NAME_OF_PASSWORD_FILE = "postgres-password"
 _PRIVATE_NAMES = ("app-config.local.yaml", ".env")
 
 
@@ -373,8 +373,7 @@ class _Run:
         asked = self.asked
         if self.present:
             if asked["values"] == "file":
-                default = os.path.join(os.path.dirname(self.path), _NAME_OF_PASSWORD_FILE)
-                asked["password_file"] = asked["password_file"] or default
+                asked["password_file"] = os.path.join(os.path.dirname(self.path), asked["password_file"])
                 self.result["password_file"] = asked["password_file"]
             self.connection = _connection(asked, self.path)
             app_config.check_database(asked["database"])
@@ -427,6 +426,8 @@ class _Run:
         self.result["removed"] = patched.removed
         for warning in patched.warnings:
             self.module.warn(f"{self.path}: {warning}")
+        if changed and file.links > 1:
+            self.module.warn(f"{self.path} has {file.links} names (hard links); the others keep the old content.")
         if self.module._diff:
             self.result["diff"] = self.diff(before, patched.data, secret_changed)
         if not self.check_mode and (changed or secret_changed):
@@ -551,7 +552,10 @@ class _Run:
                 with files.edit(self.asked["env_file"]) as opened:
                     variables = env_file.read(opened.data or b"", self.asked["env_format"])
             standing = app_config.standing(self.path, there, variables)
-        except (env_file.EnvFileError, config_loader.ConfigLoaderError) as error:
+        except (env_file.EnvFileError, files.FileError) as error:
+            self.module.warn(f"What hides {self.path} could not be looked for: {error}")
+            return
+        except config_loader.ConfigLoaderError as error:
             self.module.warn(f"Backstage would not start: {error}")
             return
         self.result["wins"] = standing.wins
@@ -631,7 +635,7 @@ def main() -> None:
                 f"{key}_variable": {"type": "str", "default": name, "no_log": False}
                 for key, name in app_config.VARIABLES.items()
             },
-            "password_file": {"type": "path", "no_log": False},
+            "password_file": {"type": "path", "default": "postgres-password", "no_log": False},
             "database": {"type": "dict", "default": {}, "no_log": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "create": {"type": "bool", "default": False},

@@ -162,6 +162,11 @@ def test_a_file_for_the_password_elsewhere(run, app, tmp_path_factory):
     secret = tmp_path_factory.mktemp("etc") / "secret"
     run(**{**LITERAL, "values": "file", "password_file": str(secret)})
     assert f"        $file: {secret}\n" in app.read_text()
+    assert secret.exists()
+    (app.parent / "secrets").mkdir()
+    run(**{**LITERAL, "values": "file", "password_file": "secrets/one"})
+    assert (app.parent / "secrets" / "one").exists()
+    assert f"        $file: {app.parent}/secrets/one\n" in app.read_text()
 
 
 @as_root
@@ -227,6 +232,25 @@ def test_links_line_ends_and_rights_are_kept(run, app, tmp_path_factory):
     assert link.is_symlink()
     assert app.read_bytes() == b"\xef\xbb\xbf" + ENV.replace("\n", "\r\n").encode()[:-2]
     assert mode(app) == 0o604
+
+
+def test_a_hard_link_is_told_of(run, app):
+    os.link(app, app.parent / "other")
+    assert any("has 2 names (hard links)" in text for text in warnings(run()))
+    assert warnings(run()) == []
+
+
+def test_an_env_file_that_cannot_be_read(run, app):
+    result = run(env_file=str(app.parent))
+    assert result["changed"]
+    assert any("could not be looked for" in text and "is a directory" in text for text in warnings(result))
+
+
+def test_files_with_which_backstage_would_not_start(run, app):
+    app.write_text(BEFORE + "x: {$file: gone}\n")
+    result = run()
+    assert result["changed"]
+    assert any(text.startswith(f"Backstage would not start: {app}:12") for text in warnings(result)), result
 
 
 @pytest.mark.parametrize("values", ["env", "literal", "file"])
