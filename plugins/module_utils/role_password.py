@@ -28,6 +28,9 @@ FLAGS = {
     for prefix in ("", "NO")
 }
 
+# Those that say how a role comes in, which with an owner is the member's matter.
+_LOGIN_FLAGS = ("LOGIN", "NOLOGIN", "INHERIT", "NOINHERIT")
+
 # What could write a statement's text down, or show it, and the value that keeps it from doing so.
 _QUIET = (
     ("log_statement", "none"),
@@ -61,7 +64,9 @@ class Wanted(NamedTuple):
         iterations: of PBKDF2; None: as stored, but not less than the server's own setting.
         valid_until: a time in any form that the server reads, `infinity` for no end; None: as it is.
         flags: names of `FLAGS`; what is not named stays as it is.
-        create: make the role when it is missing.
+        create: make the role, and its owner, when it is missing.
+        owner: a role that this one shall be a member of, so that it can become it (SET ROLE). It gets the flags, but
+            for those in `_LOGIN_FLAGS`. Without a password: only the owner or a member of it is touched.
     """
 
     name: str
@@ -70,6 +75,11 @@ class Wanted(NamedTuple):
     valid_until: str | None = None
     flags: tuple[str, ...] = ()
     create: bool = False
+    owner: str | None = None
+
+    @property
+    def own_flags(self) -> list[str]:
+        return [flag for flag in self.flags if not self.owner or flag in _LOGIN_FLAGS]
 
     def __repr__(self) -> str:
         return f"Wanted({self.name!r})"
@@ -110,6 +120,7 @@ class _Plan(NamedTuple):
     password: bool  # whether a new one is set, or the old one removed
     iterations: int
     flags: list[str]
+    owner: list[str]  # statements that make the owner, and the role its member
 
 
 def check(wanted: Wanted) -> None:
@@ -120,6 +131,12 @@ def check(wanted: Wanted) -> None:
         postgresql.PostgresqlError: the name or the flags cannot be.
     """
     postgresql.quoted_identifier(wanted.name)
+    if wanted.owner is not None:
+        postgresql.quoted_identifier(wanted.owner)
+        if wanted.owner == wanted.name and wanted.password is not None:
+            raise postgresql.PostgresqlError(
+                f"owner and name are both {wanted.name!r}; the owner is a role that nobody logs in as.", "option"
+            )
     for flag in wanted.flags:
         if flag not in FLAGS:
             raise postgresql.PostgresqlError(
@@ -230,18 +247,26 @@ def _ensure(cursor: Any, wanted: Wanted, login: Mapping[str, Any], dry: bool) ->
         kind = "unknown"
 
     warnings: list[str] = []
+    if wanted.owner and wanted.password is None and not _belongs(cursor, wanted):
+        warnings.append(
+            f"{wanted.name} is not {wanted.owner} nor an ordinary member of it, and may serve others too: it keeps "
+            "its password."
+        )
+        return Outcome(kind, kept, (), {}, {}, tuple(warnings))
     iterations = wanted.iterations or max(role.server_iterations, kept or 0)
     if kind == "unknown" and stored is None:
         reasons = _asked_reasons(cursor.connection, wanted, login, warnings)
     else:
         reasons = _password_reasons(wanted, stored, kind, kept, iterations)
-    plan = _Plan(bool(reasons), iterations, [flag for flag in wanted.flags if flag not in role.flags])
+    owner_reasons, statements = _ownership(cursor, wanted) if wanted.password is not None else ([], [])
+    plan = _Plan(bool(reasons), iterations, [flag for flag in wanted.own_flags if flag not in role.flags], statements)
     if role.exists:
         reasons += [f"the role is not {flag}" for flag in plan.flags]
     else:
         reasons = ["the role is missing"]
         if "NOLOGIN" not in plan.flags and "LOGIN" not in plan.flags:
             plan.flags.insert(0, "LOGIN")
+    reasons += owner_reasons
     if not role.valid_as_wanted:
         reasons.append("valid_until is another")
     if role.expired and role.valid_as_wanted and wanted.password is not None:
@@ -275,6 +300,55 @@ def _diff(
     if plan.password and before == after:
         old["password"], new["password"] = "another", "as wanted"
     return (old if role.exists else {}), new
+
+
+def _ownership(cursor: Any, wanted: Wanted) -> tuple[list[str], list[str]]:
+    """What is amiss with the owner, a phrase each, and the statements that set it right."""
+    if wanted.owner is None:
+        return [], []
+    name, owner = (postgresql.quoted_identifier(role) for role in (wanted.name, wanted.owner))
+    flags = [flag for flag in wanted.flags if flag not in _LOGIN_FLAGS]
+    cursor.execute(
+        f"SELECT {', '.join(FLAGS[flag][0] for flag in ('SUPERUSER', *flags))} "
+        "FROM pg_catalog.pg_roles WHERE rolname = %s",
+        (wanted.owner,),
+    )
+    found = cursor.fetchone()
+    if found is None and not wanted.create:
+        raise postgresql.PostgresqlError(_unknown(cursor, wanted.owner, "owner"), "statement")
+    if found is None:
+        reasons = [f"the owner {wanted.owner} is missing"]
+        statements = [f"CREATE ROLE {owner} WITH {' '.join(['NOLOGIN', *flags])}"]
+    elif found[0]:
+        raise postgresql.PostgresqlError(
+            f"owner: {wanted.owner} is a superuser, and so would be whoever may become it; name a role of its own.",
+            "option",
+        )
+    else:
+        missing = [flag for flag, value in zip(flags, found[1:]) if value is not FLAGS[flag][1]]
+        reasons = [f"the owner {wanted.owner} is not {flag}" for flag in missing]
+        statements = [f"ALTER ROLE {owner} WITH {' '.join(missing)}"] if missing else []
+    if not _is_member(cursor, wanted):
+        reasons.append(f"the role is not a member of {wanted.owner}")
+        statements.append(f"GRANT {owner} TO {name}")
+    return reasons, statements
+
+
+def _is_member(cursor: Any, wanted: Wanted) -> bool:
+    """Whether the role was granted its owner, with the right to SET ROLE (an option of PostgreSQL 16 and later)."""
+    cursor.execute(
+        "SELECT true FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles o ON o.oid = m.roleid "
+        "JOIN pg_catalog.pg_roles r ON r.oid = m.member WHERE o.rolname = %s AND r.rolname = %s "
+        "AND coalesce((to_jsonb(m)->>'set_option')::boolean, true)",
+        (wanted.owner, wanted.name),
+    )
+    return cursor.fetchone() is not None
+
+
+def _belongs(cursor: Any, wanted: Wanted) -> bool:
+    """Whether the role is the owner or a member of it, and no superuser."""
+    cursor.execute("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = %s", (wanted.name,))
+    return not cursor.fetchone()[0] and (wanted.name == wanted.owner or _is_member(cursor, wanted))
 
 
 def _role(cursor: Any, wanted: Wanted) -> _Role:
@@ -386,6 +460,8 @@ def _write(cursor: Any, wanted: Wanted, role: _Role, plan: _Plan) -> None:
             cursor.execute(f"CREATE ROLE {name} WITH {attributes}")
         elif attributes:
             cursor.execute(f"ALTER ROLE {name} WITH {attributes}")
+        for statement in plan.owner:
+            cursor.execute(statement)
         if plan.password and (wanted.password is None or (role.exists and not role.superuser_session)):
             cursor.execute(f"ALTER ROLE {name} PASSWORD NULL")
         if plan.password and wanted.password is not None:
@@ -416,7 +492,7 @@ def _be_quiet(cursor: Any, role: _Role) -> None:
     )
 
 
-def _unknown(cursor: Any, name: str) -> str:
+def _unknown(cursor: Any, name: str, option: str = "name") -> str:
     from difflib import get_close_matches
 
     cursor.execute("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY rolname")
@@ -424,4 +500,4 @@ def _unknown(cursor: Any, name: str) -> str:
     folded = {role.lower(): role for role in reversed(known)}
     near = get_close_matches(name.lower(), folded, n=1)
     hint = f" Is {folded[near[0]]!r} meant?" if near else ""
-    return f"There is no role {name!r} on this server; correct name, or set create: true.{hint}"
+    return f"There is no role {name!r} on this server; correct {option}, or set create: true.{hint}"

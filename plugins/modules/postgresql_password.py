@@ -89,6 +89,16 @@ options:
       - BYPASSRLS
       - NOBYPASSRLS
     default: []
+  owner:
+    description:
+      - A role that owns the objects, and that O(name) shall be a member of, so that several such roles can take turns;
+        Backstage becomes it by the setting C(role) of C(backend.database).
+      - With O(create) it is made when it is missing, without C(LOGIN), in the same transaction. It gets what
+        O(role_attr_flags) has besides C(LOGIN), C(INHERIT) and their opposites, which stay with O(name).
+      - A superuser is refused.
+      - With O(state=absent), O(name) loses its password only when it is the owner or a member of it and no superuser.
+        Any other role may serve others, so it is left as it is, with a warning.
+    type: str
 notes:
   - When O(login_user) is the role itself and the connection is over TCP, O(password) is tried first and
     O(login_password) second, so that a role can change its own password and a second run still gets in.
@@ -106,6 +116,14 @@ EXAMPLES = r"""
 - name: Make a role for Backstage that may create its databases
   devportal.backstage.postgresql_password:
     name: backstage
+    password: "{{ vault_backstage_password }}"
+    create: true
+    role_attr_flags: [LOGIN, CREATEDB]
+
+- name: Make one of two roles that take turns and share what they own
+  devportal.backstage.postgresql_password:
+    name: backstage_a
+    owner: backstage
     password: "{{ vault_backstage_password }}"
     create: true
     role_attr_flags: [LOGIN, CREATEDB]
@@ -171,6 +189,7 @@ def main() -> None:
                 "choices": list(role_password.FLAGS),
                 "default": [],
             },
+            "owner": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -207,6 +226,7 @@ def _wanted(params):
         valid_until=params["valid_until"],
         flags=tuple(params["role_attr_flags"]),
         create=params["create"],
+        owner=params["owner"],
     )
 
 

@@ -185,6 +185,66 @@ def test_create_without_login_and_all_or_nothing(server, call):
     assert server.query("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)) == []
 
 
+def _owned(server, owner, name):
+    """How the two roles stand to each other."""
+    return server.query(
+        "SELECT o.rolcanlogin, o.rolcreatedb, r.rolcanlogin, r.rolcreatedb, pg_has_role(r.oid, o.oid, 'MEMBER') "
+        "FROM pg_roles o, pg_roles r WHERE o.rolname = %s AND r.rolname = %s",
+        (owner, name),
+    )
+
+
+def test_an_owner_that_members_take_turns_for(server, call):
+    owner, first, second = next(names), next(names), next(names)
+    wish = {"owner": owner, "create": True, "role_attr_flags": ["LOGIN", "CREATEDB"]}
+    made = call(name=first, password="first secret", **wish)
+    assert made["changed_because"] == [
+        "the role is missing",
+        f"the owner {owner} is missing",
+        f"the role is not a member of {owner}",
+    ]
+    assert _owned(server, owner, first) == [(False, True, True, False, True)]
+    assert not call(name=first, password="first secret", **wish)["changed"]
+    call(name=second, password="second secret", **wish)
+    become = f"SET ROLE {owner}; SELECT current_user || session_user"
+    assert server.query(become, user=second, password="second secret") == [(owner + second,)]
+    server.query(f"REVOKE {owner} FROM {second}; ALTER ROLE {owner} NOCREATEDB")
+    again = call(name=second, password="second secret", **wish)
+    assert again["changed_because"] == [f"the owner {owner} is not CREATEDB", f"the role is not a member of {owner}"]
+    gone = call(name=first, state="absent", owner=owner, role_attr_flags=["NOLOGIN"])
+    assert gone["changed_because"] == ["the role has a password", "the role is not NOLOGIN"]
+    assert stored(server, first) is None
+    assert not call(name=first, state="absent", owner=owner, role_attr_flags=["NOLOGIN"])["changed"]
+    back = call(name=first, password="third secret", **wish)
+    assert back["changed_because"] == ["the role has no password", "the role is not LOGIN"]
+    assert lets_in(server, first, "third secret")
+
+
+def test_a_former_single_user_becomes_the_owner(server, call, role):
+    call(name=role, password="kept secret", role_attr_flags=["CREATEDB"])
+    member = next(names)
+    call(name=member, owner=role, password="new secret", create=True, role_attr_flags=["LOGIN", "CREATEDB"])
+    assert lets_in(server, role, "kept secret")
+    assert _owned(server, role, member) == [(True, True, True, False, True)]
+    assert call(name=role, state="absent", owner=role, role_attr_flags=["NOLOGIN"])["changed"]
+    assert _owned(server, role, member) == [(False, True, True, False, True)]
+
+
+def test_only_the_owners_own_members_lose_their_password(server, call, role):
+    owner, superuser = next(names), next(names)
+    server.query(f"CREATE ROLE {owner}; CREATE ROLE {superuser} SUPERUSER; GRANT {owner} TO {superuser}")
+    for name in (role, superuser):
+        call(name=name, password="kept secret")
+        result = call(name=name, state="absent", owner=owner, role_attr_flags=["NOLOGIN"])
+        assert not result["changed"]
+        assert "keeps its password" in warnings(result)
+        assert stored(server, name) is not None
+    refused = call(name=role, password="kept secret", owner="postgres")
+    assert "owner: postgres is a superuser" in refused["msg"]
+    assert "owner and name" in call(name=role, password="kept secret", owner=role)["msg"]
+    assert "correct owner" in call(name=role, password="kept secret", owner="nobody_there")["msg"]
+
+
 def test_valid_until(server, call, role):
     wish = {"name": role, "password": "kept secret"}
     call(**wish)
