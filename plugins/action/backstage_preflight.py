@@ -12,6 +12,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils.preflight impo
     distribution_problems,
     password_problems,
     reach_problems,
+    variable_problems,
     version_problems,
 )
 
@@ -32,6 +33,8 @@ class ActionModule(ActionBase):
                 "host": {"type": "str"},
                 "port": {"type": "raw"},
                 "values": {"type": "str", "choices": ["env", "literal", "file"], "default": "env"},
+                "variables": {"type": "dict", "default": {}, "no_log": True},
+                "env_format": {"type": "str", "default": "dotenv"},
                 "distribution": {"type": "str", "default": ""},
                 "distribution_version": {"type": "str", "default": ""},
                 "os_family": {"type": "str", "default": ""},
@@ -63,6 +66,7 @@ def _app(arguments: dict[str, Any]) -> list[str]:
     return [
         *connection_problems(prefix, arguments["host"] or "", arguments["port"], arguments["user"]),
         *password_problems(prefix, arguments["password"], arguments["values"]),
+        *variable_problems(prefix, arguments["variables"], arguments["env_format"]),
     ]
 
 

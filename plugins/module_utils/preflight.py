@@ -8,9 +8,9 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from ansible_collections.devportal.backstage.plugins.module_utils import scram
+from ansible_collections.devportal.backstage.plugins.module_utils import env_file, scram
 from ansible_collections.devportal.backstage.plugins.module_utils.app_config import (
     AppConfigError,
     check_connection,
@@ -108,6 +108,21 @@ def password_problems(prefix: str, password: str | None, values: str | None) -> 
                 "(SASLprep), so that Backstage could not log in with it: leave out such characters, "
                 "best by keeping to ASCII."
             )
+
+
+def variable_problems(prefix: str, variables: Mapping[str, object], env_format: str) -> Iterable[str]:
+    """Sentences about what an env file of this format could not hold. No value is in them.
+
+    Args:
+        prefix: the role's variable prefix.
+        variables: name to value.
+        env_format: dotenv, systemd or shell.
+    """
+    for name, value in variables.items():
+        try:
+            env_file.check(name, str(value), env_format)
+        except env_file.EnvFileError as error:
+            yield f"{prefix}_env_file: {error}"
 
 
 def version_problems(version: str) -> Iterable[str]:

@@ -51,6 +51,14 @@ options:
     type: str
     choices: [env, literal, file]
     default: env
+  variables:
+    description: What the env file is to hold, name to value. Of use with O(part=app).
+    type: dict
+    default: {}
+  env_format:
+    description: The format of the env file. Of use with O(part=app).
+    type: str
+    default: dotenv
   distribution:
     description: The fact of this name. Of use with O(part=database).
     type: str

@@ -109,3 +109,9 @@ def test_a_password_that_the_driver_of_backstage_reads_differently_is_refused():
     (sentence,) = preflight.password_problems("p", "\u2168\U0001f600", "env")
     assert "SASLprep" in sentence
     assert not list(preflight.password_problems("p", "\u2168\U0001f600", None))
+
+
+def test_what_the_env_file_cannot_hold_is_refused_without_the_value():
+    assert not list(preflight.variable_problems("p", {"PASSWORD": "it's", "PORT": 5432}, "dotenv"))
+    (sentence,) = preflight.variable_problems("p", {"PASSWORD": "hunter\n\"'`2"}, "dotenv")
+    assert sentence.startswith("p_env_file: ") and "PASSWORD" in sentence and "hunter" not in sentence
