@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import socket
 import ssl
 import struct
@@ -476,8 +475,6 @@ def _check_tls(report: Report, login: Login, timeout: float) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = tls.verify
     context.verify_mode = ssl.CERT_REQUIRED if tls.verify else ssl.CERT_NONE
-    # The pg package names no server where the host is an address, and Node then wants a certificate of localhost.
-    name = "localhost" if re.match(r"[\d.]+\Z|.*:", login.host) else login.host
     try:
         if tls.ca is not None:
             context.load_verify_locations(cadata=tls.ca)
@@ -494,11 +491,11 @@ def _check_tls(report: Report, login: Login, timeout: float) -> None:
                     "Turn on ssl in PostgreSQL, or remove backend.database.connection.ssl (or PGSSLMODE).",
                 )
                 raise _Stop
-            context.wrap_socket(plain, server_hostname=name).close()
+            context.wrap_socket(plain, server_hostname=login.host).close()
     except ssl.SSLCertVerificationError as error:
         report.failed(
             "tls",
-            f"Backstage does not trust the TLS certificate of the server at {where} as that of {name}: "
+            f"Backstage does not trust the TLS certificate of the server at {where} as that of {login.host}: "
             f"{error.verify_message.rstrip('.')}.",
             "Give the authority as ssl.ca of backend.database.connection, and the host by the certificate's name.",
         )

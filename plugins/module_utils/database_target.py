@@ -377,7 +377,7 @@ def parse_url(text: str) -> dict[str, Any]:
     config["user"] = config.get("user") or _decoded(parts["user"])
     config["password"] = config.get("password") or _decoded(parts["password"])
     if parts["scheme"] == "socket":
-        config.update(host=_decoded(parts["path"]), database=config.get("db"))
+        config.update(host=_decoded(parts["path"], _RESERVED), database=config.get("db"))
         return config
     hostname = re.sub(r"^\[(.+)\]$", r"\1", "" if dummy else parts["host"])
     path = parts["path"]
@@ -386,7 +386,7 @@ def parse_url(text: str) -> dict[str, Any]:
     elif re.match("%2f", hostname, re.IGNORECASE):
         path = hostname + path
     config["port"] = config.get("port") or parts["port"]
-    config["database"] = _decoded(path[1:]) or None
+    config["database"] = _decoded(path[1:], _RESERVED) or None
     _url_tls(config)
     return config
 
@@ -414,6 +414,9 @@ def _url_tls(config: dict[str, Any]) -> None:
         and (mode == "prefer" or (mode == "require" and not config.get("sslrootcert")))
     ):
         config["ssl"]["rejectUnauthorized"] = False
+
+
+_RESERVED = ";/?:@&=+$,#"
 
 
 def _split_url(text: str) -> dict[str, str]:
@@ -446,8 +449,12 @@ def _split_url(text: str) -> dict[str, str]:
     return parts
 
 
-def _decoded(text: str) -> str:
-    """Undo percent-encoding (decodeURIComponent)."""
+def _decoded(text: str, kept: str = "") -> str:
+    """Undo percent-encoding (decodeURIComponent; with _RESERVED kept, decodeURI)."""
+    if re.search(r"%(?![0-9A-Fa-f]{2})", text):
+        raise ValueError("it has a percent sign that encodes nothing")
+    for character in kept:
+        text = re.sub(f"%(?={ord(character):02x})", "%25", text, flags=re.IGNORECASE)
     try:
         return unquote_to_bytes(text).decode("utf-8")
     except UnicodeDecodeError:

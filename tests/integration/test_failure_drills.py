@@ -14,7 +14,6 @@ import os
 import re
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 
@@ -126,12 +125,11 @@ DRILLS = {
     "ssl ca by $file, host by name": Drill(
         True, {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}}, env={"POSTGRES_HOST": "localhost"}, tls=True
     ),
-    "ssl ca by $file, host by address": Drill(True, {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}}, tls=True),
-    "ssl ca, another name": Drill(
-        False, {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}}, env={"POSTGRES_HOST": "ip6-localhost.invalid"}, tls=True
-    ),
+    "ssl ca by $file, host by address": Drill(False, {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}}, tls=True),
     "ssl ca that is none": Drill(False, {**ENV, "ssl": {"ca": "text"}}, tls=True),
-    "NODE_EXTRA_CA_CERTS": Drill(True, {**ENV, "ssl": True}, env={"NODE_EXTRA_CA_CERTS": "CA"}, tls=True),
+    "NODE_EXTRA_CA_CERTS": Drill(
+        True, {**ENV, "ssl": True}, env={"NODE_EXTRA_CA_CERTS": "CA", "POSTGRES_HOST": "localhost"}, tls=True
+    ),
     "connection string with sslmode=no-verify": Drill(
         True, "postgresql://backstage:s3cret%20word@127.0.0.1:PORT/?sslmode=no-verify", tls=True
     ),
@@ -373,28 +371,36 @@ def started(folder, environment, port):
             stderr=subprocess.STDOUT,
         )
     try:
-        end = time.monotonic() + 90
+        end = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < end:
-            try:
-                with urllib.request.urlopen(
-                    f"http://127.0.0.1:{port}/.backstage/health/v1/readiness", timeout=5
-                ) as answer:
-                    if answer.status == 200:
-                        return True, "ready"
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.2)
-        assert process.poll() is not None, f"neither ready nor ended: {log.read_text()[-2000:]}"
+            # An error in an event handler of pg leaves the backend waiting for ever.
+            if "Uncaught exception" in log.read_text():
+                break
+            if ready(port):
+                return True, "ready"
+            time.sleep(0.2)
         return False, complaint(log.read_text())
     finally:
         process.kill()
         process.wait()
 
 
+def ready(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/.backstage/health/v1/readiness", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
 def complaint(text):
     """What the backend's log gives as the reason of its end."""
     text = re.sub(r"\x1b\[\d+m", "", text)
-    found = re.findall(r"startup failed; caused by (.*)|^(?:\w*Error: |Error \[)(.*)", text, re.MULTILINE)
-    line = next((first or second for first, second in found), text.strip().splitlines()[-1])
+    for pattern in (r"startup failed; caused by (.*)", r"Uncaught exception (.*)", r"^(?:\w*Error: |Error \[)(.*)"):
+        found = re.search(pattern, text, re.MULTILINE)
+        if found:
+            break
+    line = found[1] if found else text.strip().splitlines()[-1]
     line = re.sub(r"^(Error: Failed to instantiate service .*? threw an error, )*", "", line)
     return re.sub(r"(/[\w.@-]+){3,}", lambda match: "…/" + match[0].rsplit("/", 1)[1], line)[:300]
 
@@ -416,17 +422,17 @@ def test_both_say_the_same(name, servers, table, run_module, tmp_path):
     env.write_bytes(env_file.set_variables(b"", environment, "systemd"))
     asked = {"directory": str(tmp_path), "env_file": str(env), "env_format": "systemd", "fail": True}
     info = run_module("backstage_database_info", **asked)
-    ready, said = started(tmp_path, environment, port)
+    starts, said = started(tmp_path, environment, port)
 
     def shown(text):
         text = text.replace(str(tmp_path), "APP").replace(server.directory, "SOCKETS")
         return re.sub(rf"\b{server.port}\b", "PORT", text)
 
-    verdict = "would start" if ready else "would not start"
-    agreed = info["would_start"] is ready
+    verdict = "would start" if starts else "would not start"
+    agreed = info["would_start"] is starts
     table.append([name, shown(info["msg"]), shown(said), verdict if agreed else "**not the same**"])
-    assert ready is drill.starts, said
-    assert info["would_start"] is ready, (info["table"], said)
-    assert info["failed"] is not ready
+    assert starts is drill.starts, said
+    assert info["would_start"] is starts, (info["table"], said)
+    assert info["failed"] is not starts
     for secret in {SECRET, environment.get("POSTGRES_PASSWORD", SECRET)} - {"12345", "true", ""}:
         assert secret not in json.dumps(info, ensure_ascii=False)
