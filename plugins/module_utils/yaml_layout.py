@@ -55,6 +55,7 @@ class Layout:
 
     def __init__(self, stream: Stream, eol: str) -> None:
         self.stream, self.text, self.eol = stream, stream.text, eol
+        self._steps: dict[Mark, int | None] = {}
 
     # locate
 
@@ -317,9 +318,15 @@ class Layout:
             for node in [old, *nodes] if old is not None else nodes:
                 if stream.values[node] is mark and not self.is_flow(node):
                     return self.block_column(node) - column
+        if mark not in self._steps:
+            self._steps[mark] = self._first_step(mark)
+        return self._steps[mark]
+
+    def _first_step(self, mark: Mark) -> int | None:
+        stream = self.stream
         for node, value in enumerate(stream.values):
             if value is MAPPING and not self.is_flow(node):
-                for entry in self.entries(node):
-                    if stream.values[entry.value] is mark and not self.is_flow(entry.value):
-                        return self.block_column(entry.value) - self.block_column(node)
+                for _key, child in stream.entries(node):
+                    if stream.values[child] is mark and not self.is_flow(child):
+                        return self.block_column(child) - self.block_column(node)
         return None

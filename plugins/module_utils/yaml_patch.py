@@ -145,7 +145,7 @@ class _Editor(Layout):
         stream = self.stream
         if nodes and not self.is_empty_node(0):
             raise stream.error("the document is a scalar, not a mapping", 0)
-        at = len(self.text) if stream.document_end is None else stream.document_end
+        at = stream.document_end
         _inline, lines = Writer().value(value, -2)
         if at and self.text[at - 1] != "\n":
             raise stream.error("cannot write behind this", 0)
@@ -419,7 +419,7 @@ def _verify(old: Stream, new: Stream, regions: list[_Region]) -> None:
     """Compare the parsed result with the wanted one, event by event."""
     at_old = at_new = 0
     for region in sorted(regions, key=lambda region: region.start):
-        at_new = _same(old, new, at_old, region.start, at_new)
+        at_new = start = _same(old, new, at_old, region.start, at_new)
         for number, wanted in enumerate(region.wanted):
             if at_new >= len(new.values) or new.values[at_new] is END:
                 raise _unproven(old, region.start)
@@ -428,6 +428,9 @@ def _verify(old: Stream, new: Stream, regions: list[_Region]) -> None:
                 raise _unproven(old, region.start)
             at_new = new.next(at_new)
         at_old = region.end
+        for node, behind in new.after.items():
+            if node <= at_new and behind >= start:
+                new.check_keys(node)
     if _same(old, new, at_old, len(old.values), at_new) != len(new.values):
         raise _unproven(old, at_old)
 
@@ -491,7 +494,7 @@ class Document:
         stream = self._editor().stream
         body = _spliced(self._body, [splice for _path, splices, _region in pending for splice in splices])
         try:
-            result = Stream(body, positions=False)
+            result = Stream(body, for_edits=False)
         except YamlPatchError as error:
             raise _unproven(stream, pending[0][2].start) from error
         _verify(stream, result, [region for _path, _splices, region in pending])
@@ -621,7 +624,6 @@ _STYLE_NAMES = {
     "|": "literal",
     ">": "folded",
     "-": "block",
-    "{": "flow",
     "[": "flow",
 }
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import yaml
@@ -72,11 +73,19 @@ class Stream:
     """The events of one document as columns: plain lists, so that a large file costs no objects per node.
 
     A node is the index of its event. `values` holds a scalar's text or a mark, `styles` a style character ("" plain,
-    ' " | > scalars, { [ flow collections, "-" block collections) or a Style, `starts` and `ends` the event's range in
+    ' " | > scalars, "[" flow collections, "-" block collections) or a Style, `starts` and `ends` the event's range in
     characters, `after` (collections only) the index behind the collection's last event.
     """
 
-    def __init__(self, text: str, positions: bool = True) -> None:
+    def __init__(self, text: str, for_edits: bool = True) -> None:
+        """Read a text.
+
+        Args:
+            for_edits: note places, refuse duplicate keys; without it the stream is good for comparing only.
+
+        Raises:
+            YamlPatchError: no YAML, several documents, or a form that YAML 1.1 and 1.2 read differently.
+        """
         self.text = text
         self.values: list[Any] = []
         self.styles: list[Any] = []
@@ -85,12 +94,11 @@ class Stream:
         self.after: dict[int, int] = {}
         self.aliases: list[int] = []
         self.anchors: dict[str, int] = {}
-        self.document_end: int | None = None
-        self.explicit_start: int | None = None
+        self.document_end = len(text)
         source, back = _hide_lookalikes(text)
         parser = Parser(source)
         try:
-            self._read(parser, positions)
+            self._read(parser, for_edits)
         except YamlPatchError:
             raise
         except (yaml.YAMLError, ValueError, OverflowError) as error:
@@ -100,84 +108,105 @@ class Stream:
         if back:
             self.values = [value.translate(back) if isinstance(value, str) else value for value in self.values]
 
-    def _read(self, parser: Any, positions: bool) -> None:
-        # This loop runs for every event of the file and decides how fast the module is.
-        values, styles, starts, ends = self.values, self.styles, self.starts, self.ends
-        add_value, add_style, add_start, add_end = values.append, styles.append, starts.append, ends.append
-        open_nodes: list[tuple[int, list[Any]]] = []
-        children: list[Any] = []
-        add_child = children.append
-        for event in iter(parser.get_event, None):
-            kind = event.__class__
-            if kind is ScalarEvent:
-                value = event.value
-                add_value(value)
-                add_child(value)
-                if event.anchor or event.tag or event.implicit == _NON_SPECIFIC:
-                    add_style(self._with_properties(event, event.style or ""))
+    def _read(self, parser: Any, for_edits: bool) -> None:
+        # These loops run for every event of the file and decide how fast an edit is: hence columns, chunks (which
+        # leave the garbage collector nothing to do) and bound methods.
+        get_event = parser.get_event
+        get_event()
+        if not self._begin(get_event()):
+            return
+        values, styles, after = self.values, self.styles, self.after
+        add_value, add_style = values.append, styles.append
+        open_nodes: list[int] = []
+        innermost = False  # no collection ended since the latest began
+        suspects: list[int] = []
+        all_keys: set[Any] = set()
+        events = iter(get_event, None)
+        while chunk := list(islice(events, _CHUNK)):
+            if for_edits:
+                self.starts += [event.start_mark.index for event in chunk]
+                self.ends += [event.end_mark.index for event in chunk]
+            for event in chunk:
+                kind = event.__class__
+                if kind is ScalarEvent:
+                    add_value(event.value)
+                    if event.anchor or event.tag:
+                        add_style(self._with_properties(event, event.style))
+                    else:
+                        add_style(event.style or "")
+                elif kind is MappingStartEvent or kind is SequenceStartEvent:
+                    open_nodes.append(len(values))
+                    innermost = True
+                    add_value(MAPPING if kind is MappingStartEvent else SEQUENCE)
+                    style = "[" if event.flow_style else "-"
+                    add_style(self._with_properties(event, style) if event.anchor or event.tag else style)
+                    if len(open_nodes) > MAX_DEPTH:
+                        raise self.error_at(f"nested more than {MAX_DEPTH} levels deep", event.start_mark.index)
+                elif kind is MappingEndEvent or kind is SequenceEndEvent:
+                    node = open_nodes.pop()
+                    if for_edits and kind is MappingEndEvent:
+                        keys = values[node + 1 :: 2] if innermost else self._texts_of_keys(node)
+                        unique = set(keys)
+                        all_keys |= unique
+                        if len(unique) < len(keys):
+                            suspects.append(node)
+                    innermost = False
+                    add_value(END)
+                    add_style("")
+                    after[node] = len(values)
+                elif kind is AliasEvent:
+                    self._check_alias(event)
+                    add_value(ALIAS)
+                    add_style(Style("*", event.anchor, None))
                 else:
-                    add_style(event.style or "")
-            elif kind is MappingStartEvent or kind is SequenceStartEvent:
-                node = len(values)
-                add_child(node)
-                open_nodes.append((node, children))
-                if len(open_nodes) > MAX_DEPTH:
-                    raise self.error_at(f"nested more than {MAX_DEPTH} levels deep", event.start_mark.index)
-                children = []
-                add_child = children.append
-                mapping = kind is MappingStartEvent
-                add_value(MAPPING if mapping else SEQUENCE)
-                style = ("{" if mapping else "[") if event.flow_style else "-"
-                add_style(self._with_properties(event, style) if event.anchor or event.tag else style)
-            elif kind is MappingEndEvent or kind is SequenceEndEvent:
-                node, parent = open_nodes.pop()
-                add_value(END)
-                add_style("")
-                self.after[node] = len(values)
-                if kind is MappingEndEvent:
-                    self._check_keys(node, children[::2])
-                children = parent
-                add_child = children.append
-            elif kind is AliasEvent:
-                self._check_alias(event)
-                add_child(len(values))
-                add_value(ALIAS)
-                add_style(Style("*", event.anchor, None))
-            else:
-                self._check_document(event)
-                continue
-            if positions:
-                add_start(event.start_mark.index)
-                add_end(event.end_mark.index)
+                    self._end(event)
+        del self.starts[len(values) :], self.ends[len(values) :]
+        if any(isinstance(key, Mark) or key in _WORDS or key[:1] in _NUMERIC for key in all_keys):
+            suspects = list(after)  # 0x10 and 16 are the same key, null and ~ too
+        for node in suspects:
+            self.check_keys(node)
+
+    def _texts_of_keys(self, mapping: int) -> list[Any]:
+        """The keys of the mapping that ends here, as they are written."""
+        values, after = self.values, self.after
+        keys = []
+        node, end = mapping + 1, len(values)
+        while node < end:
+            keys.append(values[node])
+            node = after.get(node, node + 1)
+            node = after.get(node, node + 1)
+        return keys
 
     def _with_properties(self, event: Any, style: str) -> Style:
         if event.anchor:
             self.anchors[event.anchor] = len(self.styles)
-        tag = event.tag or ("!" if event.__class__ is ScalarEvent and event.implicit == _NON_SPECIFIC else None)
-        return Style(style, event.anchor, tag)
+        return Style(style or "", event.anchor, event.tag)
 
     def _check_alias(self, event: Any) -> None:
         if event.anchor not in self.anchors:
             raise self.error_at(f"alias *{event.anchor} names no anchor before it", event.start_mark.index)
         self.aliases.append(len(self.values))
 
-    def _check_document(self, event: Any) -> None:
-        if event.__class__ is DocumentStartEvent:
-            if self.document_end is not None:
-                raise self.error_at("a second document begins here; only one is read", event.start_mark.index)
-            if event.version and event.version != (1, 2):
-                major, minor = event.version
-                raise self.error_at(f"%YAML {major}.{minor} changes how values are read; remove it", 0)
-            self.explicit_start = event.end_mark.index if event.explicit else None
-        elif event.__class__ is DocumentEndEvent:
-            self.document_end = event.start_mark.index if event.explicit else len(self.text)
+    def _begin(self, event: Any) -> bool:
+        """Whether there is a document."""
+        if event.__class__ is not DocumentStartEvent:
+            return False
+        if event.version and event.version != (1, 2):
+            raise self.error_at("%YAML {}.{} changes how values are read; remove it".format(*event.version), 0)
+        return True
 
-    def _check_keys(self, mapping: int, keys: list[Any]) -> None:
-        """Refuse duplicates, as Backstage does ("Map keys must be unique")."""
-        if len(set(keys)) == len(keys) and not [key for key in keys if key.__class__ is int or key[:1] in _NO_STRING]:
+    def _end(self, event: Any) -> None:
+        if event.__class__ is DocumentEndEvent:
+            self.document_end = event.start_mark.index if event.explicit else len(self.text)
+        elif event.__class__ is DocumentStartEvent:
+            raise self.error_at("a second document begins here; only one is read", event.start_mark.index)
+
+    def check_keys(self, collection: int) -> None:
+        """Refuse duplicates in a mapping, as Backstage does ("Map keys must be unique")."""
+        if self.values[collection] is not MAPPING:
             return
         seen = set()
-        for node, _value in self.entries(mapping):
+        for node, _value in self.entries(collection):
             key = self.key(node)
             if key is not None and key in seen:
                 raise self.error(f'the key "{key}" is there twice in this mapping; remove one', node)
@@ -281,8 +310,8 @@ class Stream:
 
 
 Parser = yaml.CLoader if yaml.__with_libyaml__ else yaml.SafeLoader
-_NON_SPECIFIC = (False, False)
-_NO_STRING = frozenset("-+.0123456789~nNtTfF") | {""}
+_CHUNK = 64
+_NUMERIC = frozenset("-+.0123456789")
 _CORE = "tag:yaml.org,2002:"
 _FOREIGN_TAGS = {_CORE + name for name in ("binary", "timestamp", "set", "omap", "pairs", "merge")}
 
@@ -337,10 +366,10 @@ _WORDS: dict[str, Any] = {
 
 def _resolve(text: str, tag: str | None = None) -> Any:
     """What a plain scalar means; with a tag, its meaning if that is of the tag's type, else the text."""
-    if text[:1] not in _NO_STRING:
-        return text
     if text in _WORDS:
         value = _WORDS[text]
+    elif text[:1] not in _NUMERIC:
+        return text
     elif _INTEGER.fullmatch(text):
         value = _number(text, 10)
     elif _OCTAL.fullmatch(text):

@@ -85,7 +85,7 @@ def _check_set(sample: Sample, steps: Path, wanted: Any) -> str:
     tree = _put(copy.deepcopy(sample.value), steps, wanted)
     assert equal(document.tree, tree), text
     assert equal(Document(text).tree, tree), text
-    _assert_lines_kept(sample, steps, text)
+    _assert_lines_kept(sample, steps, text, removed=isinstance(wanted, dict))
     again = Document(text)
     again.set(steps, wanted)
     assert not again.changed, (text, again.text)
@@ -118,7 +118,7 @@ def _check_delete(sample: Sample, steps: Path) -> str:
     tree = copy.deepcopy(sample.value)
     del _get(tree, steps[:-1])[steps[-1]]
     assert equal(Document(text).tree, tree), text
-    _assert_lines_kept(sample, steps, text, deleted=True)
+    _assert_lines_kept(sample, steps, text, deleted=True, removed=True)
     return "deleted"
 
 
@@ -190,10 +190,14 @@ def _assert_refusal(sample: Sample, steps: Path, error: YamlPatchError) -> None:
 # -- what is promised of the lines ----------------------------------------------------------------------
 
 
-def _assert_lines_kept(sample: Sample, steps: Path, text: str, deleted: bool = False) -> None:
+def _assert_lines_kept(sample: Sample, steps: Path, text: str, deleted: bool = False, removed: bool = False) -> None:
     assert sample.text.startswith("\ufeff") == text.startswith("\ufeff")
     before, after = _lines(sample.text), _lines(text)
     first, last = _touched(sample, steps, before, deleted)
+    if removed and re.search(r"[|>][0-9]?\+", sample.text):
+        # The blank lines below a key that goes would become text of a `|+` above.
+        while last < len(before) and not before[last].strip():
+            last += 1
     behind = len(before) - last
     _assert_same(before[:first], after[:first], text)
     _assert_same(before[last:], after[len(after) - behind :], text)
@@ -230,10 +234,6 @@ def _touched(sample: Sample, steps: Path, lines: list[str], deleted: bool) -> tu
             first = min(first, entries[steps].start)
             break
     last = _with_comments(lines, last, entry.column)
-    if deleted and re.search(r"[|>][0-9]?\+", sample.text):
-        # The blank lines below would become text of a `|+` above.
-        while last < len(lines) and not lines[last].strip():
-            last += 1
     if deleted and entry.compact:
         return first, max([last, *(other.start + 1 for other in siblings if other.start > entry.start)][:2])
     return first, last
