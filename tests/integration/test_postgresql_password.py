@@ -490,6 +490,37 @@ def test_nothing_is_written_down(server, call):
         assert "SCRAM-SHA-256$" not in trace
 
 
+def test_a_refused_statement_is_not_written_down_either(server, role):
+    """Two sessions change the role at the same moment: the second fails at the statement with the verifier."""
+    own = {"login_unix_socket": server.socket_directory, "login_port": server.port}
+    mark, failures = len(server.read_log()), []
+
+    def second():
+        connection = postgresql.connect(own)
+        try:
+            role_password.ensure(connection, role_password.Wanted(role, "marked-9"), own)
+        except postgresql.PostgresqlError as error:
+            failures.append(str(error))
+        assert connection.info.transaction_status == 0
+        connection.close()
+
+    first = server.connect()
+    with first.cursor() as cursor:
+        cursor.execute(f"BEGIN; ALTER ROLE {role} CONNECTION LIMIT 5")
+        thread = threading.Thread(target=second)
+        thread.start()
+        while not server.query("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert thread.is_alive()
+        cursor.execute("COMMIT")
+    thread.join()
+    first.close()
+    assert len(failures) == 1
+    assert "run again" in failures[0]
+    log = server.read_log()[mark:]
+    assert "tuple concurrently updated" in log
+    assert "SCRAM-SHA-256$" not in log + failures[0]
+
+
 def test_a_role_without_rights_writes_one_line(server, call, role):
     """It cannot turn the log off; the log has the verifier of the one statement, never the password."""
     server.query(f"ALTER ROLE {role} PASSWORD 'old secret'")
