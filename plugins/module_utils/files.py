@@ -17,8 +17,8 @@ import pwd
 import re
 import stat
 import time
-from collections.abc import Iterator
-from typing import Callable
+from collections.abc import Iterator, Mapping
+from typing import Any, Callable
 
 LOCK_TIMEOUT = 20.0  # seconds; a run holds the lock for milliseconds
 _ACL = "system.posix_acl_access"
@@ -248,45 +248,36 @@ def edit(path: str, timeout: float = LOCK_TIMEOUT) -> Iterator[EditedFile]:
         os.close(descriptor)
 
 
-def mode_bits(value: object) -> int | None:
-    """Permission bits from a module's `mode`: an octal number as text; None stays None.
+def wanted_rights(path: str, asked: Mapping[str, Any], check_mode: bool) -> dict[str, int | None]:
+    """Read the options `mode`, `owner` and `group` of a module.
+
+    Args:
+        path: the file, for the error's text.
+        asked: the options; an octal number as text, and names or numbers. None means: keep what is there.
+        check_mode: owner and group are then not looked up, as an earlier task would perhaps have made them.
+
+    Returns:
+        `mode`, `uid` and `gid` as `EditedFile.replace` takes them.
 
     Raises:
-        FileError: it is something else.
+        FileError: no octal number, or a name that this host does not know.
     """
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3,4}", value):
-        return int(value, 8)
-    raise FileError(f"mode: {value!r} is not an octal number in quotes such as '0600'.")
-
-
-def user_id(value: str | None) -> int | None:
-    """The number of a user given by name or number; None stays None.
-
-    Raises:
-        FileError: this host does not know the name.
-    """
-    if value is None or value.isdigit():
-        return None if value is None else int(value)
+    mode, owner, group = asked["mode"], asked["owner"], asked["group"]
+    if isinstance(mode, str) and re.fullmatch(r"0?[0-7]{3,4}", mode):
+        mode = int(mode, 8)
+    if mode is not None and (isinstance(mode, bool) or not isinstance(mode, int)):
+        raise FileError(f"{path}: mode: {mode!r} is not an octal number in quotes such as '0600'.")
+    if check_mode:
+        return {"mode": mode, "uid": None, "gid": None}
     try:
-        return pwd.getpwnam(value).pw_uid
+        uid = owner if owner is None or owner.isdigit() else pwd.getpwnam(owner).pw_uid
     except KeyError:
-        raise FileError(f"owner: there is no user {value!r} on this host; make it first.") from None
-
-
-def group_id(value: str | None) -> int | None:
-    """The number of a group given by name or number; None stays None.
-
-    Raises:
-        FileError: this host does not know the name.
-    """
-    if value is None or value.isdigit():
-        return None if value is None else int(value)
+        raise FileError(f"{path}: owner: there is no user {owner!r} on this host; make it first.") from None
     try:
-        return grp.getgrnam(value).gr_gid
+        gid = group if group is None or group.isdigit() else grp.getgrnam(group).gr_gid
     except KeyError:
-        raise FileError(f"group: there is no group {value!r} on this host; make it first.") from None
+        raise FileError(f"{path}: group: there is no group {group!r} on this host; make it first.") from None
+    return {"mode": mode, "uid": None if uid is None else int(uid), "gid": None if gid is None else int(gid)}
 
 
 def _follow(path: str) -> str:

@@ -344,10 +344,8 @@ class _Run:
         self.result: dict[str, Any] = {"path": self.path, "removed": [], "tightened": [], "tracked": [], "exposed": []}
         self.connection: dict[str, Any] = {}
         self.holds_secret = False
-        self.mode = files.mode_bits(self.asked["mode"])
-        self.uid = self.gid = None
-        if not self.check_mode:  # the user may be one that an earlier task would have made
-            self.uid, self.gid = files.user_id(self.asked["owner"]), files.group_id(self.asked["group"])
+        wanted = files.wanted_rights(self.path, self.asked, self.check_mode)
+        self.mode, self.uid, self.gid = wanted["mode"], wanted["uid"], wanted["gid"]
 
     def choose(self) -> tuple[list[str], str]:
         """The files that Backstage loads, and the one to change."""

@@ -126,10 +126,7 @@ msg:
   sample: /opt/backstage/.env has its variables already.
 """
 
-import grp
 import os
-import pwd
-import re
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils import env_file, files
@@ -144,24 +141,6 @@ def _text(name: str, value: object) -> str:
     raise env_file.EnvFileError(f"{name}: the value is {kind}; write it as text, in quotes.")
 
 
-def _mode(value: object) -> int | None:
-    if value is None or isinstance(value, int):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3,4}", value):
-        return int(value, 8)
-    raise env_file.EnvFileError(f"mode: {value!r} is not an octal number in quotes such as '0600'.")
-
-
-def _number(kind: str, value: str | None) -> int | None:
-    if value is None or value.isdigit():
-        return None if value is None else int(value)
-    try:
-        return pwd.getpwnam(value).pw_uid if kind == "owner" else grp.getgrnam(value).gr_gid
-    except KeyError:
-        what = "user" if kind == "owner" else "group"
-        raise env_file.EnvFileError(f"{kind}: there is no {what} {value!r} on this host; make it first.") from None
-
-
 def _apply(module: AnsibleModule) -> dict:
     asked = module.params
     path, form = asked["path"], asked["format"]
@@ -169,18 +148,17 @@ def _apply(module: AnsibleModule) -> dict:
     variables = {name: _text(name, value) if present else "" for name, value in asked["variables"].items()}
     for name, value in variables.items():
         env_file.check(name, value, form)
-    mode = _mode(asked["mode"])
+    rights = files.wanted_rights(path, asked, module.check_mode)
     if module.check_mode and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
         return {
             "changed": present,
             "changed_variables": list(variables) if present else [],
-            "mode": f"{0o600 if mode is None else mode:04o}",
+            "mode": f"{0o600 if rights['mode'] is None else rights['mode']:04o}",
             "tightened": False,
             "msg": f"{path} would be made once its directory is there." if present else f"{path} is not there.",
         }
-    uid, gid = (None, None) if module.check_mode else (_number(kind, asked[kind]) for kind in ("owner", "group"))
     with files.edit(path) as file:
-        return _edit(module, file, variables, {"mode": mode, "uid": uid, "gid": gid})
+        return _edit(module, file, variables, rights)
 
 
 def _edit(module: AnsibleModule, file: files.EditedFile, variables: dict[str, str], wanted: dict) -> dict:

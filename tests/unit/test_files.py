@@ -361,21 +361,26 @@ def test_long_names(tmp_path):
     assert len(names(tmp_path)) == 1
 
 
+def rights(mode=None, owner=None, group=None, check_mode=False):
+    return files.wanted_rights("/x", {"mode": mode, "owner": owner, "group": group}, check_mode)
+
+
 @pytest.mark.parametrize(("value", "bits"), [(None, None), ("0640", 0o640), ("600", 0o600), (0o600, 0o600)])
 def test_mode(value, bits):
-    assert files.mode_bits(value) == bits
+    assert rights(mode=value) == {"mode": bits, "uid": None, "gid": None}
 
 
 @pytest.mark.parametrize("value", ["u=rw", "0888", "640 ", True, 6.4, ""])
 def test_a_mode_that_is_none(value):
-    with pytest.raises(files.FileError, match="is not an octal number in quotes"):
-        files.mode_bits(value)
+    with pytest.raises(files.FileError, match=r"^/x: mode: .* is not an octal number in quotes"):
+        rights(mode=value)
 
 
 def test_owners():
-    assert (files.user_id("root"), files.user_id("17"), files.user_id(None)) == (0, 17, None)
-    assert (files.group_id("root"), files.group_id("17"), files.group_id(None)) == (0, 17, None)
-    with pytest.raises(files.FileError, match="there is no user 'nemo-1' on this host"):
-        files.user_id("nemo-1")
-    with pytest.raises(files.FileError, match="there is no group 'nemo-1' on this host"):
-        files.group_id("nemo-1")
+    assert rights(owner="root", group="17") == {"mode": None, "uid": 0, "gid": 17}
+    assert rights(owner="17", group="root") == {"mode": None, "uid": 17, "gid": 0}
+    with pytest.raises(files.FileError, match=r"^/x: owner: there is no user 'nemo-1' on this host"):
+        rights(owner="nemo-1")
+    with pytest.raises(files.FileError, match=r"^/x: group: there is no group 'nemo-1' on this host"):
+        rights(group="nemo-1")
+    assert rights(owner="nemo-1", check_mode=True)["uid"] is None
