@@ -497,7 +497,7 @@ def _parse(data: bytes) -> Document:
 
 def _block(document: Document) -> dict[str, Any]:
     """The present `backend.database`; empty where there is none."""
-    where = ""
+    block: dict[str, Any] = {}
     root = document.find(())
     if root is not None and root.kind != "mapping" and root.value is not None:
         raise AppConfigError(f"the file is a {root.kind}, not a mapping; is it an app-config file?")
@@ -518,8 +518,8 @@ def _block(document: Document) -> dict[str, Any]:
                 f"line {node.line}: {where} comes from another file or variable ({next(iter(node.value))}); "
                 "change it there, or write it out first."
             )
-    assert isinstance(node.value, dict)
-    return node.value
+        block = node.value
+    return block
 
 
 def _connection_after(
