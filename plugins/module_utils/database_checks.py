@@ -14,7 +14,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Callable
 
 from ansible_collections.devportal.backstage.plugins.module_utils.config_loader import ConfigLoaderError
@@ -199,8 +199,11 @@ class _Walk:
         if made:
             self._schemas(target.schema_login(), missing)
         for plugin in plugins:
-            if plugin.database not in missing:
-                self._plugin(plugin, logins[plugin.id])
+            login = logins[plugin.id]
+            if plugin.database in missing and login.same_server(target.admin_login()):
+                self._plugin_to_be(plugin, login, target.admin_login())
+            else:
+                self._plugin(plugin, login)
 
     def _known(self) -> Target:
         assert self._target is not None
@@ -258,13 +261,27 @@ class _Walk:
                     _grant(session.role, schema, login.database),
                 )
 
+    def _plugin_to_be(self, plugin: Plugin, login: Login, maker: Login) -> None:
+        """A plugin whose database `maker` makes first."""
+        if (login.user, login.password) == (maker.user, maker.password):
+            return
+        with self.session(replace(login, database=maker.database)) as session:
+            if login.user == maker.user or session.shares_public():
+                return
+            self.report.failed(
+                f"plugin_{plugin.id}",
+                f"{plugin.database} is missing; {maker.user} makes it, and {login.user} may not make tables there.",
+                f"Make the database {plugin.database} with {login.user} as its owner.",
+            )
+        raise _Stop
+
     @contextlib.contextmanager
     def session(self, login: Login) -> Iterator[_Session]:
         """Log in as Backstage would; what fails goes into the report, and `_Stop` is raised."""
         report = self.report
         _check_tls(report, login, _TLS_TIMEOUT)
         try:
-            connection = self._connect({**_options(login), **self._options})
+            connection = self._connect({**login_options(login), **self._options})
         except PostgresqlError as error:
             _login_failed(report, login, self._target, error)
             raise _Stop from error
@@ -348,6 +365,11 @@ class _Session:
             self._report.failed(name, f"{role} may not make databases, and {' and '.join(missing)} {are} missing.", fix)
         else:
             self._report.warned(name, f"{role} may not make databases: a new plugin needs one made for it.", fix)
+
+    def shares_public(self) -> bool:
+        """Whether this role may make tables in a database that another one makes (all may, before PostgreSQL 15)."""
+        superuser = self.one("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")
+        return bool(superuser) or self._connection.server_version < 150000
 
     def tables_are_usable(self, schema: str) -> bool:
         """Whether an earlier start has made its tables, and this role may use all of them."""
@@ -452,7 +474,7 @@ class _Session:
                 )
 
 
-def _options(login: Login) -> dict[str, Any]:
+def login_options(login: Login) -> dict[str, Any]:
     """The connection options of module_utils/postgresql.py for a login."""
     return {
         "login_host": login.host,

@@ -82,6 +82,10 @@ class Login:
     text_password: bool = True
     tls: Tls | None = None
 
+    def same_server(self, other: Login) -> bool:
+        """Whether the other connection goes to the same place."""
+        return (self.host, self.port) == (other.host, other.port)
+
     @property
     def url(self) -> str:
         """The connection in the form of a URL, with the password masked."""

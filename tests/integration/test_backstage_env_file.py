@@ -135,13 +135,16 @@ def test_compose_reads_what_was_written(tmp_path):
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
-def test_shells_read_what_was_written(tmp_path, shell):
-    values = written(tmp_path / "env", "shell")
+@pytest.mark.parametrize("form", ["shell", "systemd"])
+def test_shells_read_what_was_written(tmp_path, shell, form):
+    """Those for systemd too, so that such a file can be sourced by hand."""
+    values = written(tmp_path / "env", form, b"")
+    values.pop("LATER")
     done = subprocess.run(
-        [shutil.which(shell), "-c", ". ./env && env -0"], cwd=tmp_path, capture_output=True, check=True, env={}
+        [shutil.which(shell), "-c", "set -a; . ./env && env -0"], cwd=tmp_path, capture_output=True, check=True, env={}
     )
     read = dict(line.split("=", 1) for line in done.stdout.decode().split("\0") if line)
-    assert {name: read.get(name) for name in spread("shell")} == spread("shell")
+    assert {name: read.get(name) for name in values} == values
     assert done.stderr == b""
     assert set(read) - set(values) <= {"PWD", "SHLVL", "_", "OLDPWD"}
 

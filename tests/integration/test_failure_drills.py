@@ -195,6 +195,16 @@ DRILLS = {
     "plugin.catalog with a wrong password": Drill(
         False, database={"plugin": {"catalog": {"connection": {"password": "wrong one"}}}}
     ),
+    "plugin.catalog with a user of its own, database missing": Drill(
+        False,
+        database={"plugin": {"catalog": {"connection": {"user": "other"}}}},
+        sql=(CREATEDB, f"CREATE ROLE other LOGIN PASSWORD '{SECRET}'"),
+    ),
+    "plugin.catalog with a user of its own, database owned": Drill(
+        True,
+        database={"plugin": {"catalog": {"connection": {"user": "other"}}}},
+        sql=(CREATEDB, f"CREATE ROLE other LOGIN PASSWORD '{SECRET}'", f"CREATE DATABASE {CATALOG} OWNER other"),
+    ),
     "plugin.catalog.client postgres": Drill(False, database={"plugin": {"catalog": {"client": "postgres"}}}),
     "role that owns": Drill(
         True,
@@ -309,10 +319,8 @@ def table(request):
     if path:
         with open(path, "w", encoding="utf-8") as stream:
             stream.write("\n".join(lines) + "\n")
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    reporter.write_line("")
-    for line in lines:
-        reporter.write_line(line)
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("", *lines, sep="\n")
 
 
 def emptied(server):

@@ -59,6 +59,8 @@ def test_a_change_in_place_touches_nothing_else(form, old, new, before, after):
         ("B=1", "B=1\nA=new\n"),
         ("B=1\r\n", "B=1\r\nA=new\r\n"),
         ("A=old\r\nB=2\r\n", "A=new\r\nB=2\r\n"),
+        ("C=1\r\n\r\nA=old\r\nB=2\r\n", "C=1\r\n\r\nA=new\r\nB=2\r\n"),
+        ("A: new\n", "A=new\n"),
         ("A=old", "A=new"),
         ("# A=old\nA = old # why\n\n\nB=2", "# A=old\nA = new # why\n\n\nB=2"),
         ("export A=old\n", "export A=new\n"),
@@ -168,6 +170,23 @@ def test_a_value_without_a_faithful_writing_is_refused(form, value, words):
 def test_a_file_that_is_unsure_is_refused(form, text, words):
     with pytest.raises(env_file.EnvFileError, match=words):
         env_file.set_variables(text.encode(), {"A": "1"}, form)
+
+
+def test_the_result_is_read_again_before_it_counts(monkeypatch):
+    monkeypatch.setattr(env_file, "_writings", lambda value, form: [value[:1]])
+    with pytest.raises(env_file.EnvFileError, match="cannot be changed without changing what its other lines mean"):
+        env_file.set_variables(b"B=2\n", {"A": "12"}, "dotenv")
+
+
+def test_systemd_gets_no_backslash_in_single_quotes():
+    """Before its version 246 it reads one as an escape there."""
+    assert env_file.set_variables(b"", {"A": "a\\b c"}, "systemd") == b'A="a\\\\b c"\n'
+
+
+def test_lines_are_counted():
+    found = env_file.assignments(b"A='1\n2'\n\nexport B=1 C=2\n", "shell")
+    assert [(each.name, each.line) for each in found] == [("A", 1), ("B", 4), ("C", 4)]
+    assert [each.line for each in env_file.assignments(b"A='1\r\n2'\r\n\r\nB=1", "dotenv")] == [1, 4]
 
 
 @pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A=B", "É", "A\n"])
