@@ -261,6 +261,10 @@ mode:
   returned: when the file is there
   type: str
   sample: "0640"
+missing:
+  description: That the file is not there; outside check mode this is a failure.
+  returned: in check mode, when it is so
+  type: bool
 tightened:
   description: The files that lost the rights of everybody else, because they hold a secret.
   returned: always
@@ -404,7 +408,8 @@ class _Run:
         elif self.asked["create"]:
             message = f"{self.path} would be made."
         else:
-            message = f"{self.path} is not there yet; once it is, it would be changed."
+            message = f"{self.path} is not there; make it first, or set create."
+            return {**self.result, "changed": True, "missing": True, "msg": message}
         return {**self.result, "changed": True, "msg": message}
 
     def edit(self, file: files.EditedFile, password_file: files.EditedFile | None) -> dict[str, Any]:
