@@ -96,15 +96,12 @@ class Stream:
         self.anchors: dict[str, int] = {}
         self.document_end = len(text)
         source, back = _hide_lookalikes(text)
-        parser = Parser(source)
         try:
-            self._read(parser, for_edits)
+            self._read(Parser(source), for_edits)
         except YamlPatchError:
             raise
         except (yaml.YAMLError, ValueError, OverflowError) as error:
             raise _syntax_error(text, error) from None
-        finally:
-            parser.dispose()
         if back:
             self.values = [value.translate(back) if isinstance(value, str) else value for value in self.values]
 
