@@ -285,7 +285,12 @@ class _Editor(Layout):
         start = stream.starts[node]
         block = isinstance(stream.values[node], Mark) and stream.values[node] is not ALIAS and not self.is_flow(node)
         behind = self.extent(entry, column) if block or start >= line_end else self.line_end(self.end(entry))
-        inline, below = self.writer(collection, node, behind).value(value, column, compact=entry.key is None)
+        writer = self.writer(collection, node, behind)
+        if not isinstance(value, str):
+            writer = writer._replace(
+                always=False
+            )  # the old value's quotes are no habit of the strings inside a new one
+        inline, below = writer.value(value, column, compact=entry.key is None)
         gap = " " if inline else ""
         if self.is_empty_node(node):
             at = line_end if inline else self.extent(entry, column)

@@ -26,7 +26,7 @@ _NOT_PLAIN_11_OR_12 = re.compile(
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*)",
     re.IGNORECASE,
 )
-_FLOW_INDICATORS = re.compile(r"[\[\]{},]")
+_FLOW_INDICATORS = re.compile(r"[\[\]{},?]")  # PyYAML without libyaml takes any question mark for one
 _QUOTABLE = re.compile("[\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _LITERAL = re.compile(r"(?![\s])(?:[^\n]*[^\s]\n|\n)*[^\n]*[^\s]\n?")
