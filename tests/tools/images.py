@@ -47,6 +47,16 @@ def name(release: str) -> str:
     return f"devportal-test:{release}"
 
 
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _recipe(image: str) -> str:
+    """What an image was made from, or nothing."""
+    label = f'{{{{index .Config.Labels "{LABEL}"}}}}'
+    return common.output(["docker", "image", "inspect", "--format", label, image]).stdout.strip()
+
+
 def _os_release() -> dict[str, str]:
     try:
         text = pathlib.Path("/etc/os-release").read_text(encoding="utf-8")
@@ -131,12 +141,17 @@ def _bootstrapped(release: str, folder: pathlib.Path) -> str:
     command += [f"--aptopt={line}" for line in settings.read_text().splitlines()]
     # Documentation and translations are of no use in a host that lives for minutes.
     command += [f"--dpkgopt=path-exclude=/usr/share/{place}/*" for place in ("doc", "info", "locale", "man")]
-    command += [release, str(archive), *_mirrors(release)]
-    done = common.output(command)
+    command += [release, *_mirrors(release)]
+    base = f"devportal-base:{release}"
+    recipe = _hash(*command)
+    if _recipe(base) == recipe:
+        return base
+    # Its third operand and those after it are the mirrors; the second is where the result goes.
+    place = len(command) - len(_mirrors(release))
+    done = common.output([*command[:place], str(archive), *command[place:]])
     if done.returncode:
         raise common.Problem(f"mmdebstrap {release}: {done.stderr.strip()[-1000:]}")
-    base = f"devportal-base:{release}"
-    done = common.output(["docker", "import", str(archive), base])
+    done = common.output(["docker", "import", "--change", f"LABEL {LABEL}={recipe}", str(archive), base])
     archive.unlink()
     if done.returncode:
         raise common.Problem(f"docker import of {release}: {done.stderr.strip()[-500:]}")
@@ -145,11 +160,8 @@ def _bootstrapped(release: str, folder: pathlib.Path) -> str:
 
 def _make(release: str) -> None:
     start = time.monotonic()
-    recipe = hashlib.sha256(
-        repr([_DOCKERFILE, _PACKAGES, _mirrors(release), _apt_settings(release)]).encode()
-    ).hexdigest()[:16]
-    label = f'{{{{index .Config.Labels "{LABEL}"}}}}'
-    if common.output(["docker", "image", "inspect", "--format", label, name(release)]).stdout.strip() == recipe:
+    recipe = _hash(_DOCKERFILE, *_PACKAGES, *_mirrors(release), _apt_settings(release))
+    if _recipe(name(release)) == recipe:
         return
     with tempfile.TemporaryDirectory(dir=common.CACHE, prefix="image-") as place:
         folder = pathlib.Path(place)
