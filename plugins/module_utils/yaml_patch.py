@@ -19,7 +19,8 @@ Which comments go and which stay:
   - A comment inside a block value goes when that value is replaced as a whole, and so do the comment lines below the
     value that are indented deeper than its key. Where a dict is set on a mapping and they have a key in common, only
     the keys that differ are touched; then the comments between the keys stay.
-  - A comment line above a key stays, whatever happens to the key.
+  - A comment line above a key stays, whatever happens to the key. Blank lines stay too, unless the key goes and the
+    value above is a block scalar that would keep them as text (`|+`).
   - A new key comes after the last key of its mapping, and after the comment lines that are deeper than its column; so
     before those that belong to what follows.
 

@@ -8,6 +8,8 @@ Private to this collection: its interface may change in any release.
 Reads with PyYAML, libyaml where it is there, and means what Backstage reads: the npm package yaml 2.9, YAML 1.2 core
 schema. `yes` is a string, `0o17` is 15, `<<` is a key like any other. Where YAML 1.1 and 1.2 differ, either the text is
 refused (a lone carriage return, `%YAML 1.1`) or read as 1.2 does (U+0085, U+2028 and U+2029 are no line breaks).
+PyYAML refuses some that is valid: without libyaml a tab behind a colon and a question mark in a plain scalar in brackets,
+in any case control characters.
 """
 
 from __future__ import annotations
