@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV_PYTHON = .cache/venv/bin/python
 
-export SCENARIO CORPUS APP_CONFIG TARGET
+# KEEP=1 leaves the hosts of a molecule run; CORPUS=folder is one of real app-config files, for the module tests.
+export SCENARIO KEEP CORPUS EXAMPLES APP_CONFIG TARGET
 
 .PHONY: help setup demo test lint unit integration molecule bench fuzz build clean
 .DEFAULT_GOAL := help
@@ -34,7 +35,7 @@ molecule: setup ## whole hosts, in containers; SCENARIO=name for one
 bench: setup ## how fast, each figure a ratio within one run
 	@$(VENV_PYTHON) -B tests/tools/parts.py bench
 
-fuzz: setup ## the properties of the unit tests, for much longer
+fuzz: setup ## the promise of the YAML patch on 200,000 generated files; EXAMPLES=number for another count
 	@$(VENV_PYTHON) -B tests/tools/parts.py fuzz
 
 build: setup ## the tarball for Galaxy, in .cache/build

@@ -67,6 +67,27 @@ def integration() -> int:
     return _pytest("tests/integration")
 
 
+def _program(*command: str) -> int:
+    env = common.environment(PYTHONPATH=str(common.TREES))
+    return common.run([str(common.PYTHON), *command], cwd=common.TREE, env=env)
+
+
+def bench() -> int:
+    """How fast, each figure a ratio within one run."""
+    programs = sorted(str(path.relative_to(common.TREE)) for path in common.TREE.glob("tests/bench/bench_*.py"))
+    codes = []
+    for program in programs:
+        common.say(f"\n{program}")
+        codes.append(_program(program))
+    return 1 if any(codes) else 0
+
+
+def fuzz() -> int:
+    """The promise of the YAML patch, on 200,000 generated files."""
+    package = "ansible_collections.devportal.backstage.tests.fuzz.yaml_properties"
+    return _program("-m", package, "--examples", os.environ.get("EXAMPLES") or "200000", "--processes", "2")
+
+
 def _scenarios() -> list[str]:
     chosen = os.environ.get("SCENARIO", "").split()
     found = sorted(path.parent.name for path in common.TREE.glob("molecule/*/molecule.yml"))
@@ -104,7 +125,21 @@ def molecule() -> int:
     return 1 if failed else 0
 
 
-PARTS = {"lint": lint.main, "unit": unit, "integration": integration, "molecule": molecule}
+def _build() -> int:
+    """The collection's tarball."""
+    common.say(build())
+    return 0
+
+
+PARTS = {
+    "lint": lint.main,
+    "unit": unit,
+    "integration": integration,
+    "molecule": molecule,
+    "bench": bench,
+    "fuzz": fuzz,
+    "build": _build,
+}
 
 
 def _run(name: str) -> tuple[str, float, str]:
