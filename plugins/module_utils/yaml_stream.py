@@ -8,29 +8,33 @@ Private to this collection: its interface may change in any release.
 Reads with PyYAML, libyaml where it is there, and means what Backstage reads: the npm package yaml 2.9, YAML 1.2 core
 schema. `yes` is a string, `0o17` is 15, `<<` is a key like any other. Where YAML 1.1 and 1.2 differ, either the text is
 refused (a lone carriage return, `%YAML 1.1`) or read as 1.2 does (U+0085, U+2028 and U+2029 are no line breaks).
-PyYAML refuses some that is valid: without libyaml a tab behind a colon and a question mark in a plain scalar in brackets,
-in any case control characters.
+PyYAML refuses some text that is valid: control characters; without libyaml also a tab behind a colon, and a question
+mark in a plain scalar in brackets.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-import yaml
-from yaml.events import (
-    AliasEvent,
-    DocumentEndEvent,
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
+with contextlib.suppress(ImportError):  # the modules say what is missing: config_loader.HAS_YAML
+    import yaml
+    from yaml.events import (
+        AliasEvent,
+        DocumentEndEvent,
+        DocumentStartEvent,
+        MappingEndEvent,
+        MappingStartEvent,
+        ScalarEvent,
+        SequenceEndEvent,
+        SequenceStartEvent,
+    )
+
+    Parser = yaml.CLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 MAX_DEPTH = 100  # levels of nesting, in the text and in values: far above any configuration, below Python's own limit
 MAX_INTEGER = 2**53 - 1  # beyond it JavaScript rounds
@@ -308,7 +312,6 @@ class Stream:
         return YamlPatchError(message) if index is None else YamlPatchError(message, *place(self.text, index))
 
 
-Parser = yaml.CLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _CHUNK = 64
 _NUMERIC = frozenset("-+.0123456789")
 _CORE = "tag:yaml.org,2002:"

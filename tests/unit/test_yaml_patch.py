@@ -321,10 +321,14 @@ class TestRefusals:
             document.set(("a", "b"), 1)
         assert document.text == "a: 1\n"
 
-    def test_a_wrong_result_is_never_given(self, monkeypatch):
+    @pytest.mark.parametrize(
+        "wrong",
+        ["a: 1\nb: 1\n", "a: 3\nb: 2\n", "a: 3\nb: '1'\n", "a: 3\n", "a: 3\nb: 1\nc: 1\n", "a: 3\nb: &x 1\n", "a: [\n"],
+    )
+    def test_a_wrong_result_is_never_given(self, monkeypatch, wrong):
         """Were a plan wrong, the proof would stop it."""
         module = "ansible_collections.devportal.backstage.plugins.module_utils.yaml_patch._spliced"
-        monkeypatch.setattr(module, lambda text, splices: text.replace("b: 1", "b: 2"))
+        monkeypatch.setattr(module, lambda _text, _splices: wrong)
         document = Document("a: 1\nb: 1\n")
         document.set(("a",), 3)
         with pytest.raises(YamlPatchError, match="would change something else"):
