@@ -32,7 +32,9 @@ from ansible_collections.devportal.backstage.plugins.module_utils import (
     postgresql,
     role_password,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils.yaml_patch import Document, YamlPatchError
+
+with contextlib.suppress(ImportError):  # config_loader.HAS_YAML tells
+    from ansible_collections.devportal.backstage.plugins.module_utils.yaml_patch import Document, YamlPatchError
 
 JOURNALS = "/var/lib/devportal-backstage"
 _PASSWORD = ("backend", "database", "connection", "password")
@@ -189,8 +191,11 @@ class Places:
             names.append(self.password_file)
         return {name: _read(name) for name in names}
 
-    def login(self) -> database_target.Login:
+    def login(self, instead: Mapping[str, str] | None = None) -> database_target.Login:
         """What the files say, as Backstage reads them.
+
+        Args:
+            instead: variables to be taken for other than in the env file.
 
         Raises:
             RotationError: they do not point at PostgreSQL with a user and a password.
@@ -200,6 +205,7 @@ class Places:
         if self.values == "env":
             found = env_file.read(_read(self.env_file) or b"", self.env_format)
             variables = {name: value for name, value in found.items() if value is not None}
+            variables.update(instead or {})
         config = config_loader.load(self.directory, variables, self.config_files)
         try:
             target = database_target.Target(config, variables)
@@ -232,9 +238,13 @@ class Places:
     def check(self, password: str) -> None:
         """Refuse when Backstage does not take its password from where it would be replaced. Raises: RotationError."""
         data = _read(self.holder) or b""
-        same = (
-            data.rstrip() == password.encode() if self.values == "file" else self.with_password(data, password) == data
-        )
+        if self.values == "env":
+            another = f"{password} or another"
+            same = self.login({self.password_variable: another}).password == another
+        elif self.values == "file":
+            same = data.rstrip() == password.encode()
+        else:
+            same = self.with_password(data, password) == data
         if not same:
             raise RotationError(
                 f"{self.holder} does not hold the password that Backstage reads from its files, so replacing it there "

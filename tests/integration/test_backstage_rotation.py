@@ -1,0 +1,399 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps of a rotation against a real server; the playbook itself is in the molecule scenario `secrets`.
+
+Environment:
+    DEVPORTAL_ROTATIONS: how many rotations in a row a client has to live through (default 3).
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import re
+import threading
+import time
+
+import psycopg2
+import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils import files, rotation
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the journal is root's")
+
+ROTATIONS = int(os.environ.get("DEVPORTAL_ROTATIONS", "3"))
+APP_CONFIG = "app:\n  title: x # kept\nbackend:\n  database:\n    client: better-sqlite3\n    connection: ':memory:'\n"
+STAGES = ["begin", "switch", "ready", "finish"]
+_numbers = itertools.count()
+
+
+class App:
+    """An app's files on this machine, and what the playbook does with them."""
+
+    def __init__(self, server, run_module, directory, values):
+        self.server, self.run_module, self.directory, self.values = server, run_module, str(directory), values
+        self.user = f"rotated{next(_numbers)}"
+        self.password = "the first secret"
+        server.query(f"CREATE ROLE {self.user} LOGIN CREATEDB PASSWORD '{self.password}'")
+        self.name = "app-config.local.yaml" if values == "literal" else "app-config.yaml"
+        self.write("app-config.yaml", APP_CONFIG)
+        self.write("app-config.local.yaml", "backend: {} # nothing yet\n")
+        self.write(".env", "OTHER=kept # by hand\n")
+        self.configure()
+
+    def write(self, name, text):
+        with open(os.path.join(self.directory, name), "w", encoding="utf-8") as stream:
+            stream.write(text)
+
+    def snapshot(self):
+        found = {}
+        for name in sorted(os.listdir(self.directory)):
+            with open(os.path.join(self.directory, name), "rb") as stream:
+                found[name] = stream.read(), os.fstat(stream.fileno()).st_mode
+        return found
+
+    def password_file(self, user):
+        return os.path.join(self.directory, f"postgres-password-{user}")
+
+    def call(self, module, **arguments):
+        result = self.run_module(module, **arguments)
+        assert not result["failed"], result
+        return result
+
+    def configure(self, user=None, password=None):
+        """What the role backstage_app_config does."""
+        self.user, self.password = user or self.user, password or self.password
+        if self.values == "env":
+            variables = {"POSTGRES_HOST": self.server.host, "POSTGRES_PORT": self.server.port}
+            variables.update(POSTGRES_USER=self.user, POSTGRES_PASSWORD=self.password)
+            self.call("backstage_env_file", path=os.path.join(self.directory, ".env"), variables=variables)
+        connection = {"host": self.server.host, "port": str(self.server.port)}
+        own = {"password_file": self.password_file(self.user)} if self.values == "file" else {}
+        self.call(
+            "backstage_app_config", path=os.path.join(self.directory, self.name), values=self.values, user=self.user,
+            password=self.password, **connection, **own,
+        )  # fmt: skip
+
+    def stage(self, stage, password, user=None, **more):
+        user = user or self.user
+        own = {"env_file": os.path.join(self.directory, ".env")} if self.values == "env" else {}
+        if self.values == "file":
+            own = {"password_file": self.password_file(user)}
+        return self.run_module(
+            "backstage_rotation", stage=stage, directory=self.directory, values=self.values, user=user,
+            password=password, path=os.path.join(self.directory, self.name), **own, **more,
+        )  # fmt: skip
+
+    def rotate(self, password, stages=tuple(STAGES)):
+        results = [self.stage(stage, password) for stage in stages]
+        assert not [result for result in results if result["failed"]], results
+        return results
+
+    def said(self):
+        """User and password by a reading of its own: what a client would take."""
+
+        def read(name):
+            with open(os.path.join(self.directory, name), encoding="utf-8") as stream:
+                return stream.read()
+
+        if self.values == "env":
+            found = re.search(r"POSTGRES_USER=(\S+)\nPOSTGRES_PASSWORD='?(.*?)'?\n", read(".env"))
+            return found.groups()
+        text = read(self.name)
+        user = re.search(r"user: (\S+)", text)[1]
+        if self.values == "literal":
+            return user, re.search(r"password: '?\"?(.*?)\"?'?\n", text)[1]
+        return user, read(re.search(r"\$file: (\S+)", text)[1]).rstrip()
+
+    def lets_in(self, user=None, password=None):
+        said = self.said()
+        try:
+            self.server.connect(user=user or said[0], password=password or said[1]).close()
+        except psycopg2.OperationalError as error:
+            if "authentication failed" in str(error) or "not permitted to log in" in str(error):
+                return False
+            raise
+        return True
+
+    def journals(self):
+        return os.listdir(rotation.JOURNALS) if os.path.isdir(rotation.JOURNALS) else []
+
+
+@pytest.fixture(params=["env", "literal", "file"])
+def values(request):
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def own_journals(monkeypatch):
+    """A journal that a failed test leaves is not the next one's."""
+    before = set(os.listdir(rotation.JOURNALS)) if os.path.isdir(rotation.JOURNALS) else set()
+    yield
+    if os.path.isdir(rotation.JOURNALS):
+        for name in set(os.listdir(rotation.JOURNALS)) - before:
+            os.unlink(os.path.join(rotation.JOURNALS, name))
+
+
+@pytest.fixture
+def app(postgres_server, run_module, tmp_path, values):
+    return App(postgres_server, run_module, tmp_path, values)
+
+
+def test_server_and_file_change_together(app):
+    before = app.snapshot()
+    results = app.rotate("the second secret")
+    assert [result["changed"] for result in results] == [True, True, True, True]
+    assert app.said() == (app.user, "the second secret")
+    assert app.lets_in()
+    assert not app.lets_in(password="the first secret")
+    after = app.snapshot()
+    assert [name for name in after if after[name] != before[name]] == [
+        {"env": ".env", "literal": "app-config.local.yaml", "file": f"postgres-password-{app.user}"}[app.values]
+    ]
+    assert {name: mode for name, (_data, mode) in after.items()} == {name: mode for name, (_d, mode) in before.items()}
+    again = app.rotate("the second secret")
+    assert not any(result["changed"] or result["needed"] for result in again)
+    app.password = "the second secret"
+    app.configure()
+    assert app.snapshot() == after
+
+
+@pytest.mark.parametrize(
+    ("values", "killed"), [*(("env", count) for count in range(5)), ("literal", 2), ("file", 2)], indirect=["values"]
+)
+def test_a_run_that_was_killed_at_any_boundary_is_finished_by_the_next(app, killed):
+    app.rotate("the second secret", STAGES[:killed])
+    assert app.lets_in(), "what the files say does not work"
+    again = app.rotate("the second secret")
+    # The restart that the killed run owes.
+    assert again[1]["changed"] is (killed < 3)
+    assert app.said() == (app.user, "the second secret")
+    assert app.lets_in()
+    assert not app.rotate("the second secret")[0]["needed"]
+
+
+@pytest.mark.parametrize("values", ["env"], indirect=True)
+@pytest.mark.parametrize("wanted", ["the second secret", "the third secret"])
+def test_a_run_that_was_killed_just_between_server_and_file(app, wanted):
+    app.rotate("the second secret", ["begin"])
+    app.server.query(f"ALTER ROLE {app.user} PASSWORD 'the second secret'")
+    assert not app.lets_in()
+    app.rotate(wanted, ["begin", "switch"])
+    assert app.said() == (app.user, wanted)
+    assert app.lets_in()
+    app.rotate(wanted, ["roll_back"])
+    assert app.said() == (app.user, "the first secret")
+    assert app.lets_in()
+    app.rotate(wanted, ["finish"])
+
+
+@pytest.mark.parametrize(
+    ("values", "killed"),
+    [("env", "begin"), ("env", "switch"), ("env", "roll_back"), ("literal", "switch"), ("file", "switch")],
+    indirect=["values"],
+)
+def test_all_is_put_back(app, killed):
+    before = app.snapshot()
+    app.rotate(
+        "the second secret", ["begin", "switch", "roll_back"][: ["begin", "switch", "roll_back"].index(killed) + 1]
+    )
+    result = app.stage("roll_back", "the second secret")
+    assert result["changed"]
+    assert app.snapshot() == before
+    assert app.lets_in()
+    assert app.stage("finish", "the second secret")["changed"]
+    assert not app.stage("roll_back", "the second secret")["changed"]
+
+
+@pytest.mark.parametrize("values", ["env"], indirect=True)
+def test_no_way_back_once_it_is_ready(app):
+    app.rotate("the second secret", ["begin", "switch", "ready"])
+    result = app.stage("roll_back", "the second secret")
+    assert result["failed"]
+    assert app.lets_in()
+    assert app.said()[1] == "the second secret"
+    app.rotate("the second secret", ["finish"])
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_password_on_the_server(app, monkeypatch):
+    places = rotation.Places(
+        app.directory, app.values, os.path.join(app.directory, app.name), (), os.path.join(app.directory, ".env"),
+        "dotenv", "POSTGRES_PASSWORD", app.password_file(app.user),
+    )  # fmt: skip
+    steps = rotation.Rotation(places, rotation.Credentials(app.user, "the second secret"), {})
+    steps.begin()
+
+    def refuse(*_arguments, **_options):
+        raise files.FileError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.EditedFile, "replace", refuse)
+        with pytest.raises(files.FileError):
+            steps.switch()
+    assert app.said()[1] == "the first secret"
+    assert app.lets_in()
+    steps.roll_back()
+    steps.finish()
+
+
+def test_two_app_hosts_of_one_database(postgres_server, run_module, tmp_path):
+    apps = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        apps.append(App(postgres_server, run_module, tmp_path / name, "env"))
+    apps[1].configure(user=apps[0].user, password=apps[0].password)
+    for app in apps:
+        app.rotate("the second secret", ["begin"])
+    results = []
+    threads = [
+        threading.Thread(target=lambda app=app: results.append(app.stage("switch", "the second secret")))
+        for app in apps
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not [result for result in results if result["failed"]], results
+    assert [app.lets_in() for app in apps] == [True, True]
+    for app in apps:
+        app.rotate("the second secret", ["roll_back"])
+    assert [(app.said()[1], app.lets_in()) for app in apps] == [("the first secret", True)] * 2
+    for app in apps:
+        app.rotate("the second secret", ["finish"])
+
+
+def prepare(app, owner, user, password):
+    """What the role backstage_postgresql does."""
+    return app.call(
+        "postgresql_password", name=user, password=password, owner=owner, create=True,
+        role_attr_flags=["LOGIN", "CREATEDB"], login_unix_socket=app.server.socket_directory,
+        login_port=app.server.port, os_user=app.server.os_user,
+    )  # fmt: skip
+
+
+def retire(app, owner, user):
+    return app.call(
+        "postgresql_password", name=user, state="absent", owner=owner, role_attr_flags=["NOLOGIN"],
+        login_unix_socket=app.server.socket_directory, login_port=app.server.port, os_user=app.server.os_user,
+    )  # fmt: skip
+
+
+def turn(app, owner, user, password):
+    """The playbook's order for another user."""
+    former = app.user
+    begun = app.stage("begin", password, user)
+    assert (begun["other_user"], begun["former"]) == (True, [former]), begun
+    prepare(app, owner, user, password)
+    assert app.stage("switch", password, user)["changed"]
+    app.configure(user, password)
+    assert app.stage("ready", password, user)["ready"]
+    retire(app, owner, former)
+    app.stage("finish", password, user)
+
+
+def test_another_user_takes_the_turn(app):
+    owner = app.user
+    first, second = f"{owner}_a", f"{owner}_b"
+    refused = [app.stage(stage, "the second secret", first) for stage in ("begin", "switch")][1]
+    assert "does not let" in refused["msg"]
+    before = app.snapshot()
+    turn(app, owner, first, "the second secret")
+    assert app.said() == (first, "the second secret")
+    assert app.lets_in()
+    assert not app.lets_in(owner, "the first secret")
+    # The former user's password file goes; what it said before comes back whole.
+    if app.values == "file":
+        assert sorted(app.snapshot()) == sorted(
+            {*before, f"postgres-password-{first}"} - {f"postgres-password-{owner}"}
+        )
+    before = app.snapshot()
+    app.stage("begin", "the third secret", second)
+    prepare(app, owner, second, "the third secret")
+    app.configure(second, "the third secret")
+    assert app.lets_in()
+    assert app.stage("roll_back", "the third secret", second)["changed"]
+    assert app.snapshot() == before
+    assert app.lets_in()
+    app.stage("finish", "the third secret", second)
+
+
+def test_what_cannot_be_rotated(app):
+    def refusal(**changed):
+        return app.stage("begin", "the second secret", **changed)["msg"]
+
+    assert "part of the user's name" in app.stage("begin", "rotated")["msg"]
+    app.server.query(f"ALTER ROLE {app.user} PASSWORD 'by somebody else'")
+    assert "neither" in refusal()
+    app.server.query(f"ALTER ROLE {app.user} PASSWORD 'the first secret'")
+    app.write(app.name, APP_CONFIG)
+    assert "does not point at PostgreSQL yet" in refusal()
+    # A file that wins, and that nobody told of.
+    app.configure()
+    connection = f"{{host: {app.server.host}, port: {app.server.port}, user: {app.user}, password: the first secret}}"
+    app.write("app-config.local.yaml", f"backend: {{database: {{client: pg, connection: {connection}}}}}\n")
+    if app.values == "literal":
+        app.write("app-config.yaml", APP_CONFIG)
+        app.name = "app-config.yaml"
+    if app.values == "file":
+        app.write(os.path.basename(app.password_file(app.user)), "what nobody reads")
+    words = refusal()
+    assert "does not hold the password that Backstage reads" in words or "is scalar, not a mapping" in words
+
+
+def test_check_mode_changes_nothing(app):
+    before = app.snapshot()
+    results = [
+        app.run_module(
+            "backstage_rotation", check=True, stage=stage, directory=app.directory, values=app.values, user=app.user,
+            password="the second secret", path=os.path.join(app.directory, app.name),
+            env_file=os.path.join(app.directory, ".env"), password_file=app.password_file(app.user),
+        )
+        for stage in STAGES
+    ]  # fmt: skip
+    assert [result["changed"] for result in results] == [True, False, False, False]
+    assert app.snapshot() == before
+    assert app.lets_in()
+
+
+class Client(threading.Thread):
+    """Logs in every 10 ms by what the files say; `answers` counts."""
+
+    def __init__(self, app):
+        super().__init__()
+        self.app, self.answers, self.done = app, collections.Counter(), threading.Event()
+
+    def run(self):
+        while not self.done.wait(0.01):
+            self.answers[self.app.lets_in()] += 1
+
+    def __enter__(self):
+        self.start()
+        return self.answers
+
+    def __exit__(self, *_reason):
+        self.done.set()
+        self.join()
+
+
+@pytest.mark.parametrize("values", ["env"], indirect=True)
+def test_nobody_is_turned_away_while_users_take_turns(app, record_property):
+    owner = app.user
+    with Client(app) as answers:
+        start = time.monotonic()
+        for number in range(ROTATIONS):
+            turn(app, owner, f"{owner}_{'ba'[number % 2]}", f"secret number {number}")
+        seconds = time.monotonic() - start
+    print(f"{ROTATIONS} turns in {seconds:.0f} s: {answers[True]} logins, {answers[False]} turned away")
+    assert answers[True] > 10 * ROTATIONS, "the client was not there"
+    assert answers[False] == 0
+
+
+@pytest.mark.parametrize("values", ["env"], indirect=True)
+def test_the_gap_of_a_single_user_is_short(app):
+    with Client(app) as answers:
+        for number in range(ROTATIONS):
+            app.rotate(f"secret number {number}")
+    print(f"{ROTATIONS} rotations: {answers[True]} logins, {answers[False]} turned away")
+    assert answers[False] <= ROTATIONS
+    assert answers[True] > 10 * ROTATIONS
