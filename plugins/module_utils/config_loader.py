@@ -19,7 +19,15 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Union
 
 from ansible_collections.devportal.backstage.plugins.module_utils.env_file import JS_SPACE
-from ansible_collections.devportal.backstage.plugins.module_utils.yaml_patch import Document, YamlPatchError
+
+try:
+    import yaml
+    from ansible_collections.devportal.backstage.plugins.module_utils.yaml_patch import Document, YamlPatchError
+
+    # Without PyYAML no app-config file can be read; the modules look here, and say which package is missing.
+    HAS_YAML = bool(yaml)
+except ImportError:
+    HAS_YAML = False
 
 Path = tuple[Union[str, int], ...]
 

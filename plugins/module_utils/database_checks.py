@@ -185,7 +185,7 @@ class _Walk:
 
     def through(self) -> None:
         """All of them: for the databases, for the schemas, for each plugin."""
-        target, plugins = self._known(), self._plugins
+        target, plugins = self._app, self._plugins
         logins = {plugin.id: target.plugin_login(plugin) for plugin in plugins}
         self.report.passed("configuration", f"Backstage uses {logins[plugins[0].id].url} ({target.mode} mode).")
         missing: list[str] = []
@@ -205,8 +205,10 @@ class _Walk:
             else:
                 self._plugin(plugin, login)
 
-    def _known(self) -> Target:
-        assert self._target is not None
+    @property
+    def _app(self) -> Target:
+        if self._target is None:
+            raise TypeError("this walk has no app")
         return self._target
 
     def _schemas(self, login: Login, missing: list[str]) -> None:
@@ -229,7 +231,7 @@ class _Walk:
         with self.session(login) as session:
             where = f"{login.database}, schema {schema}"
             if plugin.schema:
-                session.look_at_schemas(self._known())
+                session.look_at_schemas(self._app)
             if not session.one("SELECT to_regnamespace(quote_ident(%s)) IS NOT NULL", schema):
                 if plugin.ensure_schema:
                     report.passed(name, f"{where} is missing; Backstage makes it.")
@@ -296,7 +298,7 @@ class _Walk:
             session.count_rows()
             yield session
         except Exception as error:
-            if type(error).__module__.split(".")[0] != "psycopg2":
+            if type(error).__module__.partition(".")[0] != "psycopg2":
                 raise
             report.unknown("login", str(statement_error(error)), "Run again.")
             raise _Stop from error

@@ -46,6 +46,8 @@ from ansible_collections.devportal.backstage.plugins.module_utils.yaml_stream im
 )
 from ansible_collections.devportal.backstage.plugins.module_utils.yaml_writer import Writer, checked
 
+__all__ = ["Document", "Node", "YamlPatchError"]
+
 
 class Node(NamedTuple):
     """What stands at a path.

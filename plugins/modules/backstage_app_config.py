@@ -301,15 +301,16 @@ from contextlib import ExitStack
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.devportal.backstage.plugins.module_utils import app_config, env_file, files, git, masked_diff
+from ansible_collections.devportal.backstage.plugins.module_utils import (
+    app_config,
+    config_loader,
+    env_file,
+    files,
+    git,
+    masked_diff,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils.app_config import AppConfigError
-
-try:
-    from ansible_collections.devportal.backstage.plugins.module_utils import config_loader
-except ImportError:
-    HAS_YAML = False
-else:
-    HAS_YAML = True
+from ansible_collections.devportal.backstage.plugins.module_utils.config_loader import HAS_YAML
 
 _DEFAULT_NAMES = ("app-config.yaml", "app-config.local.yaml")
 _EVERYBODYS_GROUPS = ("users", "nogroup", "nobody")

@@ -270,18 +270,13 @@ import os
 import pwd
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils import env_file, postgresql
-
-try:
-    from ansible_collections.devportal.backstage.plugins.module_utils import (
-        config_loader,
-        database_checks,
-        database_target,
-    )
-
-    HAS_YAML = True
-except ImportError:
-    HAS_YAML = False
+from ansible_collections.devportal.backstage.plugins.module_utils import (
+    config_loader,
+    database_checks,
+    database_target,
+    env_file,
+    postgresql,
+)
 
 MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
 
@@ -398,7 +393,7 @@ def main() -> None:
         mutually_exclusive=[("directory", "login_host")],
         supports_check_mode=True,
     )
-    if not HAS_YAML:
+    if not config_loader.HAS_YAML:
         if not module.check_mode:
             module.fail_json(msg=MISSING_YAML)
         module.exit_json(

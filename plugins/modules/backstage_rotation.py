@@ -140,14 +140,16 @@ msg:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils import env_file, files, postgresql, scram
-
-try:
-    from ansible_collections.devportal.backstage.plugins.module_utils import app_config, config_loader, rotation
-
-    HAS_YAML = True
-except ImportError:
-    HAS_YAML = False
+from ansible_collections.devportal.backstage.plugins.module_utils import (
+    app_config,
+    config_loader,
+    env_file,
+    files,
+    postgresql,
+    rotation,
+    scram,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils.config_loader import HAS_YAML
 
 MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
 # What cannot be known before site.yml has run; check mode does not fail for it.
