@@ -10,6 +10,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.devportal.backstage.plugins.module_utils.preflight import (
     connection_problems,
     distribution_problems,
+    iterations_problems,
     password_problems,
     reach_problems,
     variable_problems,
@@ -38,6 +39,7 @@ class ActionModule(ActionBase):
                 "distribution": {"type": "str", "default": ""},
                 "distribution_version": {"type": "str", "default": ""},
                 "os_family": {"type": "str", "default": ""},
+                "iterations": {"type": "int"},
                 "version": {"type": "str", "default": ""},
                 "listen_addresses": {"type": "list", "elements": "str", "default": []},
                 "remote_hosts": {"type": "list", "elements": "str", "default": []},
@@ -55,6 +57,7 @@ def _database(arguments: dict[str, Any]) -> list[str]:
     return [
         *distribution_problems(arguments["distribution"], arguments["distribution_version"], arguments["os_family"]),
         *version_problems(arguments["version"]),
+        *iterations_problems(arguments["iterations"]),
         *connection_problems(prefix, None, arguments["port"], arguments["user"]),
         *reach_problems(arguments["listen_addresses"], arguments["remote_hosts"]),
         *password_problems(prefix, arguments["password"], None),

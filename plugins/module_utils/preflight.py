@@ -110,6 +110,19 @@ def password_problems(prefix: str, password: str | None, values: str | None) -> 
             )
 
 
+def iterations_problems(iterations: int | None) -> Iterable[str]:
+    """A sentence about an iteration count with which Backstage's driver refuses to log in.
+
+    Args:
+        iterations: of the verifier; None for the server's own.
+    """
+    if iterations is not None and not 1 <= iterations <= scram.NODE_PG_MAX_ITERATIONS:
+        yield (
+            f"backstage_postgresql_iterations is {iterations}: Backstage's driver takes "
+            f"1 to {scram.NODE_PG_MAX_ITERATIONS}. Use a number from there, or leave it out."
+        )
+
+
 def variable_problems(prefix: str, variables: Mapping[str, object], env_format: str) -> Iterable[str]:
     """Sentences about what an env file of this format could not hold. No value is in them.
 

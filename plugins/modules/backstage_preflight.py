@@ -71,6 +71,9 @@ options:
     description: The fact of this name. Of use with O(part=database).
     type: str
     default: ""
+  iterations:
+    description: Iterations of the password's verifier. Of use with O(part=database).
+    type: int
   version:
     description: The major version of PostgreSQL asked for, or an empty text. Of use with O(part=database).
     type: str

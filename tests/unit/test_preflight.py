@@ -115,3 +115,14 @@ def test_what_the_env_file_cannot_hold_is_refused_without_the_value():
     assert not list(preflight.variable_problems("p", {"PASSWORD": "it's", "PORT": 5432}, "dotenv"))
     (sentence,) = preflight.variable_problems("p", {"PASSWORD": "hunter\n\"'`2"}, "dotenv")
     assert sentence.startswith("p_env_file: ") and "PASSWORD" in sentence and "hunter" not in sentence
+
+
+@pytest.mark.parametrize("iterations", [None, 1, 4096, 100000])
+def test_an_iteration_count_passes(iterations):
+    assert not list(preflight.iterations_problems(iterations))
+
+
+@pytest.mark.parametrize("iterations", [0, -1, 100001])
+def test_an_iteration_count_that_the_driver_of_backstage_refuses_is_refused(iterations):
+    (sentence,) = preflight.iterations_problems(iterations)
+    assert sentence.startswith(f"backstage_postgresql_iterations is {iterations}:")
