@@ -36,10 +36,9 @@ def _pull() -> bool:
 def ensure() -> None:
     """Make the image if it is missing, or is a stand-in of another recipe; what the registry gave is left alone."""
     images.ensure("trixie")
-    recipe = hashlib.sha256(
-        b"\0".join(path.read_bytes() for path in sorted(SOURCES.iterdir()))
-        + str(common.output(["docker", "image", "inspect", "--format", "{{.Id}}", images.name("trixie")]).stdout).encode()
-    ).hexdigest()[:16]
+    base = common.output(["docker", "image", "inspect", "--format", "{{.Id}}", images.name("trixie")]).stdout
+    sources = [path.read_bytes() for path in sorted(SOURCES.iterdir())]
+    recipe = hashlib.sha256(b"\0".join([base.encode(), *sources])).hexdigest()[:16]
     found = _inspect(f'{{{{index .Config.Labels "{images.LABEL}"}}}}')
     if found is not None and found in ("", "<no value>", recipe):
         return

@@ -14,11 +14,6 @@ from ansible_collections.devportal.backstage.plugins.module_utils import env_fil
 pytestmark = pytest.mark.group("backstage")
 
 BEFORE = pathlib.Path(__file__).parents[1] / "files" / "app-config.yaml"
-VARIABLES = {
-    "POSTGRES_HOST": "localhost",
-    "POSTGRES_PORT": "5432",
-    "POSTGRES_USER": "postgres",
-}
 REMOVED = ["    client: better-sqlite3", "    connection: ':memory:'"]
 ADDED = [
     "    client: pg",
@@ -40,7 +35,7 @@ def directory(wanted):
 @pytest.fixture(scope="module")
 def variables(host, wanted, directory):
     text = host.file(f"{directory}/.env").content
-    return env_file.read(text, wanted.get("backstage_app_config_env_format", "dotenv"))
+    return env_file.read(text, "systemd" if wanted.get("backstage_service_manage") else "dotenv")
 
 
 def test_only_the_database_block_of_app_config_changed(host, directory):
@@ -60,11 +55,12 @@ def test_only_the_app_may_read_the_env_file(host, directory):
     assert (file.user, file.group, file.mode) == ("backstage", "backstage", 0o600)
 
 
-def test_the_env_file_has_the_connection(variables, wanted):
-    user = wanted.get("backstage_postgresql_user", "postgres")
+def test_the_env_file_has_the_connection(variables, wanted, hosts):
+    servers = [each for _host, each in hosts.values() if "backstage_database" in each["groups"]]
     assert variables == {
-        **VARIABLES,
-        "POSTGRES_USER": user,
+        "POSTGRES_HOST": "localhost" if wanted in servers else servers[0]["ansible_host"],
+        "POSTGRES_PORT": str(wanted.get("backstage_postgresql_port", 5432)),
+        "POSTGRES_USER": wanted.get("backstage_postgresql_user", "postgres"),
         "POSTGRES_PASSWORD": wanted["backstage_postgresql_password"],
     }
 
@@ -74,6 +70,6 @@ def test_the_files_log_in(sql, variables):
     assert sql("SELECT current_user", **login) == [login["user"]]
 
 
-def test_nothing_else_was_left_in_the_directory(host, directory):
-    found = host.check_output("find %s -mindepth 1 -printf '%%P\\n'", directory)
-    assert sorted(found.split()) == [".env", "app-config.yaml"]
+def test_nothing_else_was_left_in_the_directory(host, directory, wanted):
+    found = host.check_output("find %s -mindepth 1 -maxdepth 1 -printf '%%P\\n'", directory)
+    assert sorted(found.split()) == sorted([".env", "app-config.yaml", *wanted.get("container_app_files", [])])

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The hosts of a molecule scenario for its tests; testinfra is used here only.
+"""The hosts of a molecule scenario, for the shared tests and its own; testinfra is used here only.
 
 verify.yml gives the hosts in VERIFY_HOSTS: a JSON list with each one's name, groups, container and role variables. A
 test that takes `host` runs once a host; with `@pytest.mark.group("backstage")` only on the hosts of that group.
@@ -15,6 +15,14 @@ import pathlib
 
 import pytest
 import testinfra
+
+_ASK = """
+import json, psycopg2, sys
+with psycopg2.connect(**json.loads(sys.argv[1])) as connection, connection.cursor() as cursor:
+    cursor.execute(sys.argv[2])
+    for row in cursor:
+        print(*("" if value is None else value for value in row), sep="|")
+"""
 
 
 def _hosts():
@@ -43,34 +51,33 @@ def host(wanted):
 
 
 @pytest.fixture(scope="session")
+def hosts():
+    """All hosts of the scenario by name, each as in `host` and `wanted`."""
+    return {each["name"]: (testinfra.get_host("docker://" + each["ansible_host"]), each) for each in _hosts()}
+
+
+@pytest.fixture(scope="session")
 def sql(host, wanted):
     """A function `sql(query, **connection)`: the rows of a query as text, by a TCP login with the wanted password.
 
     `connection` may say host, port, user, password and database; a failed login is an AssertionError with its message.
     """
+    return lambda query, **connection: ask(host, wanted, query, **connection)
 
-    def ask(query, **connection):
-        login = {
-            "host": "127.0.0.1",
-            "port": wanted.get("backstage_postgresql_port", 5432),
-            "user": wanted.get("backstage_postgresql_user", "postgres"),
-            "password": wanted["backstage_postgresql_password"],
-            "database": "postgres",
-            **connection,
-        }
-        done = host.run(
-            "PGPASSWORD=%s psql -XAt -v ON_ERROR_STOP=1 -h %s -p %s -U %s -d %s -c %s",
-            login["password"],
-            login["host"],
-            str(login["port"]),
-            login["user"],
-            login["database"],
-            query,
-        )
-        assert done.succeeded, done.stderr
-        return done.stdout.splitlines()
 
-    return ask
+def ask(host, wanted, query, **connection):
+    """See the fixture sql; by psycopg2, which the roles bring along, so that it works on an app host too."""
+    login = {
+        "host": "127.0.0.1",
+        "port": wanted.get("backstage_postgresql_port", 5432),
+        "user": wanted.get("backstage_postgresql_user", "postgres"),
+        "password": wanted["backstage_postgresql_password"],
+        "dbname": "postgres",
+        **connection,
+    }
+    done = host.run("python3 -c %s %s %s", _ASK, json.dumps(login), query)
+    assert done.succeeded, done.stderr
+    return done.stdout.splitlines()
 
 
 @pytest.fixture(scope="session")
