@@ -14,11 +14,12 @@ mark in a plain scalar in brackets.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import math
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 with contextlib.suppress(ImportError):  # the modules say what is missing: config_loader.HAS_YAML
@@ -168,6 +169,8 @@ class Stream:
             suspects = list(after)  # 0x10 and 16 are the same key, null and ~ too
         for node in suspects:
             self.check_keys(node)
+        if for_edits:
+            self._check_dialect()
 
     def _texts_of_keys(self, mapping: int) -> list[Any]:
         """The keys of the mapping that ends here, as they are written."""
@@ -183,12 +186,35 @@ class Stream:
     def _with_properties(self, event: Any, style: str) -> Style:
         if event.anchor:
             self.anchors[event.anchor] = len(self.styles)
+            self._check_name("&" + event.anchor, event.start_mark.index)
         return Style(style or "", event.anchor, event.tag)
 
     def _check_alias(self, event: Any) -> None:
         if event.anchor not in self.anchors:
             raise self.error_at(f"alias *{event.anchor} names no anchor before it", event.start_mark.index)
+        self._check_name("*" + event.anchor, event.start_mark.index)
         self.aliases.append(len(self.values))
+
+    def _check_name(self, name: str, index: int) -> None:
+        """Refuse `&a?b`: libyaml ends the name at the question mark or colon, YAML 1.2 at a blank."""
+        behind = self.text.index(name, index) + len(name)
+        if self.text[behind : behind + 1] not in _BEHIND_NAMES:
+            raise self.error_at(f"{name} is followed by {self.text[behind]!r}; put a space behind the name", behind)
+
+    def _check_dialect(self) -> None:
+        """Refuse what libyaml takes, but reads otherwise than npm yaml."""
+        text = self.text
+        if self.values and self.style(0) in ("|", ">"):
+            raise self.error("the document is a block scalar, not a mapping", 0)
+        for found in chain(_KEY_SIGN.finditer(text), _VALUE_SIGN.finditer(text)):
+            node = bisect.bisect_left(self.starts, found.end())
+            if node < len(self.starts) and self.starts[node] == found.end():
+                message = f"no space behind this `{found.group()}`; put one there, or quote the text"
+                raise self.error_at(message, found.start())
+        for found in _ESCAPED_BREAK_AND_BLANK.finditer(text):
+            node = bisect.bisect_right(self.starts, found.start()) - 1
+            if self.style(node) == '"' and found.start() < self.ends[node]:
+                raise self.error_at("a blank line behind an escaped line break; take either away", found.start())
 
     def _begin(self, event: Any) -> bool:
         """Whether there is a document."""
@@ -313,6 +339,10 @@ class Stream:
 
 
 _CHUNK = 64
+_BEHIND_NAMES = ("", " ", "\t", "\n", "\r", ",", "]", "}")
+_KEY_SIGN = re.compile(r"\?(?!\s)")
+_VALUE_SIGN = re.compile(r":(?!\s)(?<![\"'\]}]:)")  # `{"a":1}` is for both the same
+_ESCAPED_BREAK_AND_BLANK = re.compile(r"\\\r?\n[ \t]*\r?\n")
 _NUMERIC = frozenset("-+.0123456789")
 _CORE = "tag:yaml.org,2002:"
 _FOREIGN_TAGS = {_CORE + name for name in ("binary", "timestamp", "set", "omap", "pairs", "merge")}

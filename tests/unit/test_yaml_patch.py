@@ -258,6 +258,12 @@ class TestRefusals:
             ("%YAML 1.1\n---\na: yes\n", "%YAML 1.1 changes how values are read"),
             ("a: [1\n", "line 2, column 1: "),
             ("a: @x\n", "line 1, column 4: "),
+            ("a: &b?c d\n", r"line 1, column 6: &b is followed by '\?'"),
+            ("- &b: c\n", "line 1, column 5: &b is followed by ':'"),
+            ("- &b c\n- [*b: d]\n", r"line 2, column 6: \*b is followed by ':'"),
+            ('a: "b\\\n\n  c"\n', "line 1, column 6: a blank line behind an escaped line break"),
+            ("a: [!x :b]\n", "line 1, column 8: no space behind this `:`"),
+            ("|\n# a\n", "the document is a block scalar"),
             ("\ta: 1\n", "line 1, column 1: "),
             ("a: *x\n", "line 1, column 4: alias \\*x names no anchor"),
             ('a: "\\uZZZZ"\n', "line 1, column 7: "),
@@ -270,6 +276,13 @@ class TestRefusals:
     def test_text(self, text, message):
         with pytest.raises(YamlPatchError, match=message):
             Document(text)
+
+    def test_a_question_mark_in_front_of_a_key(self, reader):
+        """npm yaml reads the key "?a", libyaml the key "a"."""
+        message = "no space behind this `[?]`" if reader is not yaml.SafeLoader else "line 1"
+        with pytest.raises(YamlPatchError, match=message):
+            Document("{?a: 1}\n")
+        assert Document("a: http://h/?q=1 # ?\n").tree == {"a": "http://h/?q=1"}
 
     @pytest.mark.parametrize(
         ("text", "path", "message"),
