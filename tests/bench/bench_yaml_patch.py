@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long one edit of an app-config takes, against other ways to do it and against merely reading the file.
 
-    python -m ansible_collections.devportal.backstage.tests.bench.yaml_patch
+    python -m ansible_collections.devportal.backstage.tests.bench.bench_yaml_patch
 
 prints a table. All figures are CPU time, children included, the best of several rounds that take turns; each row is
 the same work in one run, so that its ratios hold where its milliseconds do not.
