@@ -21,7 +21,9 @@ def test_a_scenario_without_hosts_fails(hosts):
     env = {name: value for name, value in os.environ.items() if name != "VERIFY_HOSTS"}
     if hosts is not None:
         env["VERIFY_HOSTS"] = hosts
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(ROOT / "molecule" / "shared" / "tests")]
+    tests = ROOT / "molecule" / "shared" / "tests"
+    env["PYTHONPATH"] = os.pathsep.join([str(tests), env.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "plugin", str(tests)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "there is nothing to verify" in done.stderr
