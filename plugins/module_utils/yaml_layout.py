@@ -29,7 +29,6 @@ Path = tuple[Key, ...]
 _SPACE_AND_COMMENTS = r"(?:[ \t\r\n]|(?<=[ \t\n])#[^\n]*)*"
 _TO_COLON = re.compile(_SPACE_AND_COMMENTS + ":")
 _TO_COMMA = re.compile(_SPACE_AND_COMMENTS + ",")
-_BLANKS = re.compile(r"[ \t]*")
 _COMMENT_OR_BLANK = re.compile(r"([ \t]*)(#?)[^\n]*\n")
 _REST_IS_COMMENT = re.compile(r"[ \t]*(?:(?<=[ \t])#[^\n]*)?(?=\r?\n)")
 _INDICATORS = re.compile(r"[ \t?:-]*")
@@ -77,6 +76,7 @@ class Layout:
             if mark is not (MAPPING if isinstance(step, str) else SEQUENCE):
                 wanted = "mapping" if isinstance(step, str) else "sequence"
                 raise stream.error(f"{dotted(path[:depth])} is {self.kind(node)}, not a {wanted}", node)
+            stream.check_tag(node)
             way.append(node)
             entry = self.entry(node, step)
             if entry is None:

@@ -38,7 +38,6 @@ from ansible_collections.devportal.backstage.plugins.module_utils.yaml_stream im
     ALIAS,
     END,
     MAPPING,
-    Mark,
     Stream,
     YamlPatchError,
     equal,
@@ -87,8 +86,6 @@ class _Region(NamedTuple):
 
 class _Editor(Layout):
     """Plans edits on one parsed text; changes nothing itself."""
-
-    # plans
 
     def set(self, path: Path, value: Any) -> tuple[list[_Splice], _Region | None]:
         if not self.stream.values:
@@ -224,9 +221,9 @@ class _Editor(Layout):
         if self.is_flow(collection):
             return self._append_flow(last, self.writer(collection).inline(added)[1:-1])
         column = self.block_column(collection)
-        writer = self.writer(collection, behind=self.extent(last, column))
-        lines = writer.entries(added, column) if isinstance(added, dict) else writer.items(added, column)
         at = self.extent(last, column)
+        writer = self.writer(collection, behind=at)
+        lines = writer.entries(added, column) if isinstance(added, dict) else writer.items(added, column)
         return [_Splice(at, at, self.lines(lines, at))]
 
     def _append_flow(self, last: Entry, added: str) -> list[_Splice]:
@@ -284,42 +281,28 @@ class _Editor(Layout):
             return self._replace_flow(entry, self.writer(collection, node).inline(value, flow=True))
         column = self.block_column(collection)
         indicator = self.indicator(entry, column)
-        line_end = self.line_end(indicator)
-        start = stream.starts[node]
-        block = isinstance(stream.values[node], Mark) and stream.values[node] is not ALIAS and not self.is_flow(node)
-        behind = self.extent(entry, column) if block or start >= line_end else self.line_end(self.end(entry))
+        start, line_end = stream.starts[node], self.line_end(indicator)
+        is_block = self.is_collection(node) and not self.is_flow(node)
+        behind = self.extent(entry, column) if is_block or start >= line_end else self.line_end(self.end(entry))
         writer = self.writer(collection, node, behind)
         if not isinstance(value, str):
-            writer = writer._replace(
-                always=False
-            )  # the old value's quotes are no habit of the strings inside a new one
+            writer = writer._replace(always=False)  # the quotes of one old string are no habit for those of a new block
         inline, below = writer.value(value, column, compact=entry.key is None)
-        gap = " " if inline else ""
+        head = f" {inline}" if inline else ""
         if self.is_empty_node(node):
             at = line_end if inline else self.extent(entry, column)
-            head = _Splice(indicator, indicator, gap + inline)
-            return [head, _Splice(at, at, self.lines(below, at))]
+            return [_Splice(indicator, indicator, head), _Splice(at, at, self.lines(below, at))]
         if start >= line_end:
-            end = self.extent(entry, column)
-            return [_Splice(indicator, indicator, gap + inline), _Splice(line_end, end, self.lines(below, line_end))]
-        if block:
-            end = self.without_break(self.extent(entry, column))
-            text = self.lines([gap + inline, *below], line_end)
-            return [_Splice(indicator, end, text[: self.without_break_of(text)])]
-        end = self.end(entry)
+            return [_Splice(indicator, indicator, head), _Splice(line_end, behind, self.lines(below, line_end))]
+        if is_block:
+            return [_Splice(indicator, behind, self.lines([head, *below], line_end))]
         if self.is_block_scalar(node):
-            return [
-                _Splice(indicator, self.behind_header(node), gap + inline),
-                _Splice(line_end, behind, self.lines(below, line_end)),
-            ]
+            header = _Splice(indicator, self.behind_header(node), head)
+            return [header, _Splice(line_end, behind, self.lines(below, line_end))]
+        end = self.end(entry)
         if not below:
             return [_Splice(start, end, inline)]
-        at = self.line_end(end)
-        return [_Splice(indicator, end, gap + inline), _Splice(at, at, self.lines(below, at))]
-
-    @staticmethod
-    def without_break_of(text: str) -> int:
-        return len(text) - (2 if text.endswith("\r\n") else 1)
+        return [_Splice(indicator, end, head), _Splice(behind, behind, self.lines(below, behind))]
 
     def _replace_flow(self, entry: Entry, inline: str) -> list[_Splice]:
         node = entry.value

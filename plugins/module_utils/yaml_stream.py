@@ -270,6 +270,12 @@ class Stream:
         style = self.styles[node]
         return style.tag if isinstance(style, Style) else None
 
+    def check_tag(self, node: int) -> None:
+        """Refuse to look into what is no mapping, sequence or plain value to Backstage."""
+        tag = self.tag(node)
+        if tag in _FOREIGN_TAGS:
+            raise self.error(f"the tag {tag} has no place in a configuration; remove it", node)
+
     def target(self, alias: int) -> int:
         """The node that an alias stands for: the last one of that name before it."""
         name = self.anchor(alias)
@@ -300,9 +306,7 @@ class Stream:
                 raise self.error(f"alias *{self.anchor(node)} stands inside what it names", node)
             return self._plain(target, done)
         if mark is MAPPING or mark is SEQUENCE:
-            tag = self.tag(node)
-            if tag in _FOREIGN_TAGS:
-                raise self.error(f"{tag} is no part of a configuration; remove the tag", node)
+            self.check_tag(node)
             result: Any = self._plain_mapping(node, done) if mark is MAPPING else []
             if mark is SEQUENCE:
                 result.extend(self._plain(item, done) for item, _item in self.entries(node))
@@ -322,10 +326,8 @@ class Stream:
         return result
 
     def _scalar(self, node: int) -> Any:
-        tag = self.tag(node)
-        if tag in _FOREIGN_TAGS:
-            raise self.error(f"{tag} is no part of a configuration; remove the tag", node)
-        value = self.values[node]
+        self.check_tag(node)
+        tag, value = self.tag(node), self.values[node]
         if tag is None:
             return value if self.style(node) else _resolve(value)
         return _resolve(value, tag)
