@@ -39,7 +39,9 @@ class Site:
     def run(self, playbook, **variables):
         command = [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), playbook]
         command += [f"--inventory={SCENARIO / 'inventory.yml'}", "--extra-vars", json.dumps(variables)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=SCENARIO)
+        # So that the lines of a table stay lines.
+        env = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=SCENARIO, env=env)
 
     def become(self, **variables):
         """Run the main playbook with other variables; the tests that follow see that site."""
