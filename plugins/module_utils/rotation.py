@@ -104,6 +104,12 @@ class Journal:
             raise RotationError("it is not a journal of a rotation; look at the file, and remove it") from None
 
 
+def journal_path(directory: str, journals: str = JOURNALS) -> str:
+    """Where the journal of the app in a directory is."""
+    name = hashlib.sha256(os.path.abspath(directory).encode()).hexdigest()[:16]
+    return os.path.join(journals, f"rotation-{name}.json")
+
+
 def begin(
     journal: Journal | None,
     current: Credentials,
@@ -280,8 +286,7 @@ class Rotation:
         self._wanted = wanted
         self._options = connection
         self._iterations = iterations
-        name = hashlib.sha256(os.path.abspath(places.directory).encode()).hexdigest()[:16]
-        self._path = os.path.join(journals, f"rotation-{name}.json")
+        self._path = journal_path(places.directory, journals)
         self._login: database_target.Login | None = None
         self.warnings: list[str] = []
 
