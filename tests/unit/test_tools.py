@@ -29,6 +29,27 @@ def test_a_scenario_without_hosts_fails(hosts):
     assert "there is nothing to verify" in done.stderr
 
 
+_NO_ENGINE = """
+import os, sys
+sys.path.insert(0, sys.argv.pop(1))
+import common, engine, parts
+def none():
+    raise common.Skipped("no engine here")
+engine.ensure = none
+sys.exit(parts.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("ci", "code", "said"), [("", 0, "SKIPPED: NOT TESTED (no engine here)"), ("true", 1, "FAILED")]
+)
+def test_without_an_engine_molecule_is_skipped_loudly_and_fails_in_ci(ci, code, said):
+    command = [sys.executable, "-B", "-c", _NO_ENGINE, str(ROOT / "tests" / "tools"), "molecule"]
+    done = subprocess.run(command, env={**os.environ, "CI": ci}, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert said in done.stdout
+
+
 SPECS = """\
 argument_specs:
   main:
