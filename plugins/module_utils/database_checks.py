@@ -258,8 +258,8 @@ class _Walk:
             else:
                 report.failed(
                     name,
-                    f"{session.role} may not make tables in {where}; "
-                    "PostgreSQL 15 and newer leave that to the database's owner.",
+                    f"{session.role} may not make tables in {where}"
+                    + ("." if plugin.schema else "; since PostgreSQL 15 only the database's owner may."),
                     _grant(session.role, schema, login.database),
                 )
 
@@ -525,7 +525,8 @@ def _check_tls(report: Report, login: Login, timeout: float) -> None:
         )
         raise _Stop from error
     except ssl.SSLError as error:
-        report.failed("tls", f"TLS with the server at {where} fails: {error.reason}.", "Look at ssl.ca and the server.")
+        cause = error.reason or "the text of ssl.ca is not a certificate"
+        report.failed("tls", f"TLS with the server at {where} fails: {cause}.", "Look at ssl.ca and the server.")
         raise _Stop from error
     except OSError:
         # The login says it better.
@@ -535,36 +536,52 @@ def _check_tls(report: Report, login: Login, timeout: float) -> None:
 def _login_failed(report: Report, login: Login, target: Target | None, error: PostgresqlError) -> None:
     reason, text = error.reason, str(error)
     where = f"{login.host} port {login.port}"
+    key = "backend.database.connection"
     if reason == "library":
         report.library = False
         report.unknown("login", text)
-    elif reason == "password" and target and not login.text_password:
+    elif target is None:
+        report.failed("login", text, "")
+    elif reason == "password" and not login.text_password:
         report.failed(
             "login",
-            f"The server at {where} wants a password, and backend.database.connection.password is not a text.",
+            f"The server at {where} wants a password, and {key}.password{target.place('connection.password')} "
+            "is not a text.",
             "Put the password in quotes; a bare number or true is none to the server.",
         )
-    elif reason == "password" and target and login.password is None:
+    elif reason == "password" and login.password is None:
         report.failed(
             "login",
             f"The server at {where} wants a password of {login.user}, "
-            f"and backend.database.connection.password {target.explain('connection.password')}.",
-            "Set it where the app-config file takes it from, its env file for instance.",
+            f"and {key}.password {target.explain('connection.password')}.",
+            target.remedy("connection.password"),
         )
     elif reason == "password":
         report.failed(
             "login",
-            f"The server at {where} refuses the password of {login.user}.",
-            "Write the password of that role into the app's files, or set that of the role (postgresql_password).",
+            f"The server at {where} refuses the password of {login.user}{target.password_place(login)}.",
+            "Correct it there, or set that of the role; mind that Backstage trims what comes from a variable.",
         )
     elif reason == "no_connect":
         report.failed(
             "connect",
             f"{login.user} may not connect to the database {login.database} at {where}.",
             f"GRANT CONNECT ON DATABASE {_quoted(login.database)} TO {_quoted(login.user)}"
-            + (", or set ensureExists to false." if target and target.mode == "schema" else "."),
+            + (", or set ensureExists to false." if target.mode == "schema" else "."),
         )
     else:
-        report.failed(
-            "tls" if reason == "tls" else "login", text, "Correct the server, or backend.database.connection."
-        )
+        # The remedy behind the semicolon names options of a module that nobody called.
+        cause = text.partition("; ")[0].replace(" in login_host", "").rstrip(".")
+        report.failed("tls" if reason == "tls" else "login", f"{cause}.", _login_fix(login, reason, text))
+
+
+def _login_fix(login: Login, reason: str, text: str) -> str:
+    if reason == "unreachable":
+        return "Start the server, or correct host and port of backend.database.connection."
+    if reason == "no_login":
+        return f"ALTER ROLE {_quoted(login.user)} LOGIN."
+    if "peer authentication" in text:
+        return "Give the host by name or address, so that Backstage logs in with its password."
+    if "no database" in text:
+        return f"Make the database {login.database} with {login.user} as its owner, or correct its name."
+    return "Correct the server, or backend.database.connection."

@@ -268,6 +268,13 @@ class Target:
         host = connection.get("host") or environment.get("PGHOST") or "localhost"
         password = connection.get("password") or environment.get("PGPASSWORD") or None
         database = connection.get("database") or environment.get("PGDATABASE") or user
+        if not user and isinstance(self._reader.optional("connection"), str):
+            raise TargetError(
+                "connection",
+                f"{KEY}.connection{self._place(f'{KEY}.connection')} is a text that names no user; "
+                "where it is no URL at all, Backstage looks for a host named base.",
+                "Write postgresql://USER:PASSWORD@HOST:PORT, or a mapping with host, port, user and password.",
+            )
         if not user:
             raise self._missing("connection.user", "Set it.", "Backstage has no user to log in as")
         for name, value in (("user", user), ("host", host)):
@@ -333,11 +340,30 @@ class Target:
             return f"comes from the variable {dropped.variable} ({dropped.place}), whose value only a shell can tell"
         return f"is left out, because the variable {dropped.variable} ({dropped.place}) is not set"
 
+    def remedy(self, key: str) -> str:
+        """What to do about a key of backend.database that has no value, a sentence."""
+        dropped = self._config.dropped(f"{KEY}.{key}")
+        if dropped is None:
+            return "Set it."
+        return (
+            f"Set {dropped.variable} in the environment of Backstage, in its env file for instance; "
+            f"where the text ${{{dropped.variable}}} itself is meant, write $${{{dropped.variable}}}."
+        )
+
+    def place(self, key: str) -> str:
+        """Where a key of backend.database comes from, in brackets after a space; empty where that is not known."""
+        return self._place(f"{KEY}.{key}")
+
+    def password_place(self, login: Login) -> str:
+        """As `place`, for the password of a login; empty where it is not the one that all plugins share."""
+        shared = self._base().get("password")
+        return self.place("connection.password") if js_string(shared) == login.password else ""
+
     def _missing(self, key: str, fix: str, what: str = "") -> TargetError:
         dropped = self._config.dropped(f"{KEY}.{key}")
         text = f"{KEY}.{key} {self.explain(key)}"
         if dropped:
-            fix = f"Set {dropped.variable} in the environment of Backstage, in its env file for instance."
+            fix = self.remedy(key)
         known = dropped is None or dropped.known
         return TargetError("configuration", f"{what}: {text}." if what else f"{text}.", fix, known)
 

@@ -281,8 +281,8 @@ DRILLS = {
     },
     "broken YAML": Drill(False, files={"app-config.local.yaml": "backend: {database\n"}),
     "duplicate keys": Drill(False, files={"app-config.local.yaml": "a: 1\na: 2\n"}),
-    "merge key": Drill(
-        False, files={"app-config.local.yaml": "x: &x {user: backstage}\nbackend: {database: {connection: {<<: *x}}}\n"}
+    "merge key, which is none here": Drill(
+        True, files={"app-config.local.yaml": "x: &x {user: backstage}\nbackend: {database: {connection: {<<: *x}}}\n"}
     ),
 }
 
