@@ -76,6 +76,7 @@ def _app(arguments: dict[str, Any]) -> list[str]:
 def _container(arguments: dict[str, Any]) -> list[str]:
     return [
         *connection_problems("backstage_postgresql_container", None, arguments["port"], arguments["user"]),
+        *reach_problems(arguments["listen_addresses"], arguments["remote_hosts"], container=True),
         *password_problems("backstage_postgresql", arguments["password"], "literal"),
     ]
 

@@ -66,18 +66,25 @@ def connection_problems(prefix: str, host: str | None, port: str | int | None, u
             yield f"{prefix}_{error}"
 
 
-def reach_problems(listen_addresses: Iterable[str], remote_hosts: Iterable[str]) -> Iterable[str]:
+def reach_problems(
+    listen_addresses: Iterable[str], remote_hosts: Iterable[str], container: bool = False
+) -> Iterable[str]:
     """A sentence where app hosts cannot reach a server that listens on loopback alone.
 
     Args:
-        listen_addresses: as in postgresql.conf, one address an item.
+        listen_addresses: as in postgresql.conf, one address an item; of a container, where it is published.
         remote_hosts: the app hosts that are not the database host itself.
+        container: whether it is the container role's server.
     """
     remote = list(remote_hosts)
     if remote and all(address.strip() in _LOOPBACK for address in listen_addresses):
+        remedy = (
+            "say another address in backstage_postgresql_container_bind_address"
+            if container
+            else "add an address to backstage_postgresql_listen_addresses and a rule to backstage_postgresql_access_rules"
+        )
         yield (
-            f"{', '.join(remote)} cannot reach a server that listens on {', '.join(listen_addresses)} only: "
-            "add an address to backstage_postgresql_listen_addresses and a rule to backstage_postgresql_access_rules, "
+            f"{', '.join(remote)} cannot reach a server that listens on {', '.join(listen_addresses)} only: {remedy}, "
             "or say in backstage_postgresql_host which other database the app hosts use."
         )
 

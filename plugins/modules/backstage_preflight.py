@@ -79,12 +79,13 @@ options:
     type: str
     default: ""
   listen_addresses:
-    description: The addresses that the server is to listen on. Of use with O(part=database).
+    description: The addresses that the server is to listen on. Of use with O(part=database) and O(part=container).
     type: list
     elements: str
     default: []
   remote_hosts:
-    description: The app hosts that are not the database host itself. Of use with O(part=database).
+    description:
+      - The app hosts that are not the database host itself. Of use with O(part=database) and O(part=container).
     type: list
     elements: str
     default: []

@@ -76,6 +76,8 @@ def test_app_hosts_need_more_than_loopback():
     assert sentence.startswith("app1, app2 cannot reach")
     assert not list(preflight.reach_problems(["localhost", "10.0.0.5"], ["app1"]))
     assert not list(preflight.reach_problems(["localhost"], []))
+    (sentence,) = preflight.reach_problems(["127.0.0.1"], ["app1"], container=True)
+    assert "backstage_postgresql_container_bind_address" in sentence
 
 
 @pytest.mark.parametrize("values", [None, "env", "literal", "file"])
