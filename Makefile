@@ -5,7 +5,7 @@ VENV_PYTHON = .cache/venv/bin/python
 # KEEP=1 leaves the hosts of a molecule run; CORPUS=folder is one of real app-config files, for the module tests.
 export SCENARIO KEEP CORPUS EXAMPLES APP_CONFIG TARGET
 
-.PHONY: help setup demo test lint unit integration molecule bench fuzz build clean
+.PHONY: help setup demo test lint unit integration molecule drills bench fuzz build clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,6 +31,9 @@ integration: setup ## the modules, against a real PostgreSQL server
 
 molecule: setup ## whole hosts, in containers; SCENARIO=name for one
 	@$(VENV_PYTHON) -B tests/tools/parts.py molecule
+
+drills: setup ## every failure drill against a real Backstage (make test has one of each kind)
+	@$(VENV_PYTHON) tests/tools/parts.py drills
 
 bench: setup ## how fast, each figure a ratio within one run
 	@$(VENV_PYTHON) -B tests/tools/parts.py bench
