@@ -16,10 +16,10 @@ from ansible_collections.devportal.backstage.plugins.module_utils.app_config imp
     check_connection,
     check_password,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils.database_checks import SUPPORTED_MAJORS
 
 # The first release of each distribution whose own PostgreSQL is one that Backstage supports.
 OLDEST_RELEASES = {"Debian": (12, 0), "Ubuntu": (22, 4)}
-OLDEST_POSTGRESQL = 14
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -81,7 +81,8 @@ def reach_problems(
         remedy = (
             "say another address in backstage_postgresql_container_bind_address"
             if container
-            else "add an address to backstage_postgresql_listen_addresses and a rule to backstage_postgresql_access_rules"
+            else "add an address to backstage_postgresql_listen_addresses "
+            "and a rule to backstage_postgresql_access_rules"
         )
         yield (
             f"{', '.join(remote)} cannot reach a server that listens on {', '.join(listen_addresses)} only: {remedy}, "
@@ -155,9 +156,9 @@ def version_problems(version: str) -> Iterable[str]:
         return
     if not version.isascii() or not version.isdigit():
         yield f"backstage_postgresql_version is {version!r}: a major version is a number, such as 17."
-    elif int(version) < OLDEST_POSTGRESQL:
+    elif int(version) < SUPPORTED_MAJORS[0]:
         yield (
-            f"backstage_postgresql_version is {version}: Backstage supports PostgreSQL {OLDEST_POSTGRESQL} "
+            f"backstage_postgresql_version is {version}: Backstage supports PostgreSQL {SUPPORTED_MAJORS[0]} "
             "and later. Use a newer version."
         )
 

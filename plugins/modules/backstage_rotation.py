@@ -98,7 +98,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: Begin
-  devportal.backstage.backstage_rotation: &rotation
+  devportal.backstage.backstage_rotation:
     stage: begin
     directory: /opt/backstage
     env_file: /opt/backstage/.env
@@ -107,8 +107,11 @@ EXAMPLES = r"""
 
 - name: Change server and file
   devportal.backstage.backstage_rotation:
-    <<: *rotation
     stage: switch
+    directory: /opt/backstage
+    env_file: /opt/backstage/.env
+    user: backstage
+    password: "{{ vault_backstage_password }}"
 """
 
 RETURN = r"""

@@ -116,7 +116,9 @@ def test_a_password_that_the_driver_of_backstage_reads_differently_is_refused():
 def test_what_the_env_file_cannot_hold_is_refused_without_the_value():
     assert not list(preflight.variable_problems("p", {"PASSWORD": "it's", "PORT": 5432}, "dotenv"))
     (sentence,) = preflight.variable_problems("p", {"PASSWORD": "hunter\n\"'`2"}, "dotenv")
-    assert sentence.startswith("p_env_file: ") and "PASSWORD" in sentence and "hunter" not in sentence
+    assert sentence.startswith("p_env_file: ")
+    assert "PASSWORD" in sentence
+    assert "hunter" not in sentence
 
 
 @pytest.mark.parametrize("iterations", [None, 1, 4096, 100000])
