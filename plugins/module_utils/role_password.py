@@ -8,6 +8,7 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -467,11 +468,33 @@ def _write(cursor: Any, wanted: Wanted, role: _Role, plan: _Plan) -> None:
         if plan.password and wanted.password is not None:
             ready = is_verifier(wanted.password)
             verifier = wanted.password if ready else str(scram.make(wanted.password, plan.iterations))
-            cursor.execute(f"ALTER ROLE {name} PASSWORD '{verifier}'")
+            if role.superuser_session or not _set_unseen(cursor, name, verifier):
+                cursor.execute(f"ALTER ROLE {name} PASSWORD '{verifier}'")
         end = "COMMIT"
     finally:
         if not cursor.connection.closed:
             cursor.execute(f"{end}; RESET log_transaction_sample_rate" if role.sampled else end)
+
+
+def _set_unseen(cursor: Any, name: str, verifier: str) -> bool:
+    """Set the verifier although this session may not turn logging off; whether it could.
+
+    What `COPY` is fed is no statement, and log_statement and log_min_duration_statement write down what a client sends,
+    not what a function runs. Left are pg_stat_statements.track = all and the debug_print_ settings.
+    """
+    import psycopg2
+
+    cursor.execute("SAVEPOINT unseen")
+    try:
+        cursor.execute("CREATE TEMPORARY TABLE devportal_verifier (verifier text) ON COMMIT DROP")
+        cursor.copy_expert("COPY pg_temp.devportal_verifier FROM STDIN", io.StringIO(f"{verifier}\n"))
+    except psycopg2.Error:  # no TEMPORARY on this database
+        cursor.execute("ROLLBACK TO SAVEPOINT unseen")
+        return False
+    template = cursor.mogrify("%s", (f"ALTER ROLE {name.replace('%', '%%')} PASSWORD %L",)).decode()
+    body = f"BEGIN EXECUTE format({template}, (SELECT verifier FROM pg_temp.devportal_verifier)); END"
+    cursor.execute("DO " + cursor.mogrify("%s", (body,)).decode())
+    return True
 
 
 def _be_quiet(cursor: Any, role: _Role) -> None:

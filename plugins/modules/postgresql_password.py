@@ -14,7 +14,9 @@ description:
     reaches the server, so it is in none of its logs, activity views or statement statistics.
   - The stored verifier is read and recomputed with its own salt; nothing is changed when the password is the one.
   - Where the session may, statement logging and statistics are turned off for the one transaction, so that the verifier
-    is not written down either. Where it may not, the one statement that sets the verifier can be in the server's log.
+    is not written down either. Where it may not, the verifier is sent as the data of a C(COPY) into a temporary table,
+    which the server does not log; only where the role may make no such table, the one statement that sets the verifier
+    can be in the server's log.
   - Where C(pg_authid) may not be read, as with managed databases, the module asks by logging in as the role over TCP.
   - SASLprep is done as PostgreSQL does it, with its fall-back to the text as it is.
 author:
