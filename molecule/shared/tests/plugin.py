@@ -9,9 +9,12 @@ test that takes `host` runs once a host; with `@pytest.mark.group("backstage")` 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 import testinfra
@@ -62,10 +65,10 @@ def sql(host, wanted):
 
     `connection` may say host, port, user, password and database; a failed login is an AssertionError with its message.
     """
-    return lambda query, **connection: ask(host, wanted, query, **connection)
+    return functools.partial(ask, host, wanted)
 
 
-def ask(host, wanted, query, **connection):
+def ask(host, wanted, query, /, **connection):
     """See the fixture sql; by psycopg2, which the roles bring along, so that it works on an app host too."""
     login = {
         "host": "127.0.0.1",
@@ -78,6 +81,18 @@ def ask(host, wanted, query, **connection):
     done = host.run("python3 -c %s %s %s", _ASK, json.dumps(login), query)
     assert done.succeeded, done.stderr
     return done.stdout.splitlines()
+
+
+def play(playbook, **variables):
+    """Run a playbook on the scenario's hosts with further variables; what subprocess.run returns, all output in stdout."""
+    scenario = os.environ["MOLECULE_SCENARIO_DIRECTORY"]
+    command = [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), playbook]
+    command += [f"--inventory={scenario}/inventory.yml", "--extra-vars", json.dumps(variables)]
+    # Results in one line each, which no wrapping tears apart.
+    env = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=scenario, env=env
+    )
 
 
 @pytest.fixture(scope="session")
