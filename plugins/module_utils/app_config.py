@@ -640,7 +640,7 @@ def _ordered(mapping: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str,
     items = list(mapping.items())
     place = 0
     for key, value in wanted.items():
-        names = [name for name, _ in items]
+        names = [name for name, _unused in items]
         if key in names:
             place = names.index(key) + 1
         else:

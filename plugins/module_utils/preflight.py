@@ -59,9 +59,9 @@ def connection_problems(prefix: str, host: str | None, port: str | int | None, u
             "or put the database's host into the group backstage_database."
         )
         host = None
-    for one in ({"host": host}, {"port": port}, {"user": user}):
+    for one in ((host, None, None), (None, port, None), (None, None, user)):
         try:
-            check_connection(**{"host": None, "port": None, "user": None, **one})
+            check_connection(*one)
         except AppConfigError as error:
             yield f"{prefix}_{error}"
 

@@ -44,6 +44,11 @@ class Entry(NamedTuple):
     key: int | None
     value: int
 
+    @property
+    def first(self) -> int:
+        """The node that the entry begins with."""
+        return self.value if self.key is None else self.key
+
 
 def dotted(path: Path) -> str:
     return ".".join(map(str, path)) or "the document"
@@ -184,7 +189,8 @@ class Layout:
 
     def colon(self, entry: Entry) -> int | None:
         """The index behind the colon of an entry of a mapping, None where it has none."""
-        assert entry.key is not None
+        if entry.key is None:
+            raise AssertionError("only an entry of a mapping has a colon")
         found = _TO_COLON.match(self.text, self.end(Entry(None, entry.key)))
         return found.end() if found else None
 
@@ -206,7 +212,7 @@ class Layout:
 
     def flow_start(self, entry: Entry) -> int:
         """Where an entry in flow style begins: its key or its `?`."""
-        start = self.stream.starts[entry.value if entry.key is None else entry.key]
+        start = self.stream.starts[entry.first]
         before = self.text[:start].rstrip(" \t\r\n")
         return len(before) - 1 if before.endswith("?") and before[-2:-1] in "{[, \t\n" else start
 
@@ -246,7 +252,8 @@ class Layout:
     def behind_header(self, node: int) -> int:
         """The end of the header of a block scalar."""
         found = _BLOCK_HEADER.search(self.text, self.stream.starts[node])
-        assert found is not None
+        if found is None:
+            raise AssertionError("a block scalar begins with | or >")
         return found.end()
 
     def behind_properties(self, collection: int) -> int | None:
@@ -257,8 +264,7 @@ class Layout:
 
     def behind_blank_lines(self, index: int) -> int:
         found = _BLANK_LINES.match(self.text, index)
-        assert found is not None
-        return found.end()
+        return found.end() if found else index
 
     def ends_line(self, index: int) -> bool:
         """Whether nothing but a comment follows on the line."""

@@ -113,17 +113,17 @@ class _Editor(Layout):
         stream, collection = self.stream, way[-1]
         entries = self.entries(collection)
         entry = self._child(collection, path[-1])
-        self._guard(way, node if entry.key is None else entry.key, stream.next(node))
+        self._guard(way, entry.first, stream.next(node))
         if len(entries) == 1:
             empty: Any = {} if entry.key is not None else []
             return self._clear(way, entry), _Region(collection, stream.next(collection), [empty])
         index = entries.index(entry)
-        first = entry.value if entry.key is None else entry.key
-        return self._remove(collection, entries, index, index + 1), _Region(first, stream.next(node), [])
+        return self._remove(collection, entries, index, index + 1), _Region(entry.first, stream.next(node), [])
 
     def _child(self, collection: int, step: Key) -> Entry:
         entry = self.entry(collection, step)
-        assert entry is not None
+        if entry is None:
+            raise AssertionError(f"{step!r} was found before")
         return entry
 
     def _guard(self, way: list[int], start: int, end: int) -> None:
@@ -188,9 +188,7 @@ class _Editor(Layout):
         start = 0
         for stop in [*kept, len(entries)]:
             if start < stop:
-                first = entries[start].key
-                assert first is not None
-                self._guard(way, first, stream.next(entries[stop - 1].value))
+                self._guard(way, entries[start].first, stream.next(entries[stop - 1].value))
                 splices += self._remove(mapping, entries, start, stop)
             start = stop + 1
         if added:
@@ -377,7 +375,8 @@ class _Editor(Layout):
         if comma:
             return [own]
         comma = self.behind_comma(before)
-        assert comma is not None
+        if comma is None:
+            raise AssertionError("a comma stands before the last entry but the first")
         return [_Splice(before if self.text[before:comma] == " ," else comma - 1, comma, ""), own]
 
 

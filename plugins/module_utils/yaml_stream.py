@@ -225,10 +225,11 @@ class Stream:
         return True
 
     def _end(self, event: Any) -> None:
+        begins = event.start_mark.index
         if event.__class__ is DocumentEndEvent:
-            self.document_end = event.start_mark.index if event.explicit else len(self.text)
+            self.document_end = begins if event.explicit else len(self.text)
         elif event.__class__ is DocumentStartEvent:
-            raise self.error_at("a second document begins here; only one is read", event.start_mark.index)
+            raise self.error_at("a second document begins here; only one is read", begins)
 
     def check_keys(self, collection: int) -> None:
         """Refuse duplicates in a mapping, as Backstage does ("Map keys must be unique")."""

@@ -108,7 +108,7 @@ def seconds(work: Callable[[str], Any], text: str) -> float:
     gc.collect()
     start = cpu()
     turns = max(1, 1_000 // text.count("\n")) if work in (events, patch) else 1
-    for _ in range(turns):
+    for _unused in range(turns):
         work(text)
     return (cpu() - start) / turns
 

@@ -125,7 +125,7 @@ def _check_delete(sample: Sample, steps: Path) -> str:
 def _check_several(sample: Sample, choices: Choices) -> str:
     """Several edits of one document are the same as one after the other."""
     together, text, edits = Document(sample.text), sample.text, 0
-    for _ in range(4):
+    for _unused in range(4):
         alone = Document(text)
         steps, wanted, deletes = path(choices, alone.tree), value(choices), choices.chance(3)
         try:

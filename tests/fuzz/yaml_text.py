@@ -309,7 +309,7 @@ class Builder:
         folded, chomp = pick.chance(2), pick.one(("", "-", "+"))
         step = 1 + pick.pick(4)
         lines = [pick.one(("text", "# no comment", "a: b", "- x"))]
-        for _ in range(pick.pick(3)):
+        for _unused in range(pick.pick(3)):
             lines.append(
                 pick.one(("more", "# no", "last")) if folded else pick.one(("more", "", "  deeper", "{", "\tt"))
             )
@@ -446,10 +446,10 @@ def value(choices: Choices, depth: int = 0) -> Any:
     if kind == "constant":
         return choices.one((None, True, False, {}, []))
     if kind == "mapping" and depth < 3:
-        keys = [choices.one((*(key for _text, key in KEYS), *STRINGS[:40])) for _ in range(choices.pick(4))]
+        keys = [choices.one((*(key for _text, key in KEYS), *STRINGS[:40])) for _unused in range(choices.pick(4))]
         return {key: value(choices, depth + 1) for key in keys}
     if kind == "sequence" and depth < 3:
-        return [value(choices, depth + 1) for _ in range(choices.pick(4))]
+        return [value(choices, depth + 1) for _unused in range(choices.pick(4))]
     return choices.one(STRINGS)
 
 

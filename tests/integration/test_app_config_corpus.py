@@ -289,9 +289,9 @@ def test_backstage_reads_what_was_meant(tmp_path, backstage):
                 result = app_config.present(data, wanted)
                 pair = [lay_out(tmp_path / name / mode / str(n), text) for n, text in enumerate((data, result.data))]
                 cases.append((f"{name} {mode}", pair, wanted, result.removed))
-    answers = iter(backstage([path for _, pair, _, _ in cases for path in pair]))
+    answers = iter(backstage([path for _unused, pair, _unused, _unused in cases for path in pair]))
     assert len(cases) >= 3 * (len(FILES) - 1)
-    for case, _, wanted, removed in cases:
+    for case, _unused, wanted, removed in cases:
         before, after = next(answers), next(answers)
         assert "data" in before, (case, before)
         assert "data" in after, (case, after)
@@ -310,7 +310,7 @@ def test_backstage_reads_every_secret(tmp_path, backstage):
             assert app_config.present(data, wanted).data == data
             folder = tmp_path / "literal" / f"{number}-{len(cases)}"
             cases.append((secret, lay_out(folder, data)))
-    answers = backstage([path for _, path in cases])
+    answers = backstage([path for _unused, path in cases])
     for (secret, path), answer in zip(cases, answers):
         assert "data" in answer, (secret, path, answer)
         connection = answer["data"]["backend"]["database"]["connection"]
@@ -338,7 +338,7 @@ def test_backstage_reads_every_secret_from_a_file(tmp_path, backstage):
         cases.append((secret, lay_out(folder, app_config.present(OWN["template"], wanted).data)))
         (folder / name).write_bytes(secret.encode() + b"\n")
     assert len(cases) > len(SECRETS) * 0.8
-    for (secret, _), answer in zip(cases, backstage([path for _, path in cases])):
+    for (secret, _unused), answer in zip(cases, backstage([path for _unused, path in cases])):
         assert answer["data"]["backend"]["database"]["connection"]["password"] == secret
 
 

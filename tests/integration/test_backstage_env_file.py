@@ -61,7 +61,8 @@ def spread(form):
     """Named values that the format takes: the list above and 600 random ones from the characters that matter."""
     dice = random.Random(7)
     values = SECRETS + [
-        "".join(dice.choice("ab '\"`\\$#={}();%&~ß\n") for _ in range(dice.randrange(1, 9))) for _ in range(600)
+        "".join(dice.choice("ab '\"`\\$#={}();%&~ß\n") for _unused in range(dice.randrange(1, 9)))
+        for _unused in range(600)
     ]
     taken = {}
     for number, value in enumerate(values):
@@ -177,7 +178,7 @@ def test_what_readers_make_of_other_peoples_files_is_what_we_read(tmp_path):
         pytest.skip("DEVPORTAL_BACKEND names no folder with the npm package dotenv")
     dice = random.Random(11)
     pieces = [*"AB==='\"`\\#   \t:x$n", "\n", "\n", "\nA=", "\r\n"]
-    texts = ["".join(dice.choices(pieces, k=18)) for _ in range(3000)]
+    texts = ["".join(dice.choices(pieces, k=18)) for _unused in range(3000)]
     (tmp_path / "texts").write_text(json.dumps(texts))
     script = """const [, npm, path] = process.argv, texts = JSON.parse(require('fs').readFileSync(path));
         console.log(JSON.stringify(texts.map(text => require(npm).parse(text))))"""

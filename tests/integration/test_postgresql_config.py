@@ -48,15 +48,16 @@ class Made:
     def module(self, **arguments):
         return self._run("postgresql_config", **arguments)
 
-    def arguments(self, settings=None, rules=RULES, **more):
+    def arguments(self, settings=None, rules=None, **more):
         values = {
             "version": VERSION, "cluster": self.name, "create": True,
-            "settings": {**BASE, "port": self.port, **(settings or {})}, "access_rules": rules,
+            "settings": {**BASE, "port": self.port, **(settings or {})},
+            "access_rules": RULES if rules is None else rules,
         }  # fmt: skip
         values.update(more)
         return {name: value for name, value in values.items() if value != "omit"}
 
-    def run(self, settings=None, rules=RULES, check=False, diff=False, **more):
+    def run(self, settings=None, rules=None, check=False, diff=False, **more):
         return self._run("postgresql_config", check=check, diff=diff, **self.arguments(settings, rules, **more))
 
     def ok(self, *arguments, **more):

@@ -138,7 +138,7 @@ def test_what_goes(lines, removed):
 
 
 def test_options_of_postgresql_stay():
-    result, removed, _ = after(block("client: pg", "connection: {host: h, options: '-c x=1'}"))
+    result, removed, _unused = after(block("client: pg", "connection: {host: h, options: '-c x=1'}"))
     assert "options: '-c x=1'" in result
     assert removed == []
 
@@ -175,7 +175,7 @@ LINE = "host: a, port: b, user: c, password: d"
 )
 def test_a_cloud_providers_login_goes_with_a_warning(kind, keys):
     more = ", ".join(f"{key}: {kind}" for key in keys)
-    _, removed, [warning] = after(block("client: pg", f"connection: {{{LINE}, {more}}}"))
+    _unused, removed, [warning] = after(block("client: pg", f"connection: {{{LINE}, {more}}}"))
     assert removed == [f"backend.database.connection.{key}" for key in keys]
     assert f"had the type {kind}" in warning
     assert after(block("client: pg", f"connection: {{{LINE}, type: default}}"))[1] == []
@@ -212,7 +212,7 @@ def test_a_port_in_quotes_is_as_good():
 
 def test_a_number_is_no_password():
     text = block("client: pg", "connection:", "  host: h", "  port: 5433", "  user: u", "  password: 12345")
-    result, _, _ = after(text, app_config.by_literal("h", 5433, "u", "12345"))
+    result, _unused, _unused = after(text, app_config.by_literal("h", 5433, "u", "12345"))
     assert result == text.replace("12345", "'12345'")
 
 
@@ -220,7 +220,7 @@ def test_further_keys_are_merged_and_taken_away():
     text = block(
         "client: pg", f"connection: {{{LINE}, ssl: true}}", "prefix: a_", "knexConfig:", "  pool:", "    min: 1"
     )
-    result, _, warnings = after(
+    result, _unused, warnings = after(
         text,
         prefix=None,
         role=None,
@@ -240,10 +240,10 @@ def test_further_keys_are_merged_and_taken_away():
 
 def test_a_reference_is_replaced_as_a_whole():
     text = block("client: pg", f"connection: {{{LINE}, ssl: {{ca: {{$env: CA}}}}}}")
-    result, _, _ = after(text, connection={"ssl": {"ca": {"$file": "ca.pem"}}})
+    result, _unused, _unused = after(text, connection={"ssl": {"ca": {"$file": "ca.pem"}}})
     assert app_config.Document(result).tree["backend"]["database"]["connection"]["ssl"] == {"ca": {"$file": "ca.pem"}}
     text = block("client: pg", "knexConfig: {$include: knex.yaml}", f"connection: {{{LINE}}}")
-    result, _, _ = after(text, knexConfig={"debug": True})
+    result, _unused, _unused = after(text, knexConfig={"debug": True})
     assert app_config.Document(result).tree["backend"]["database"]["knexConfig"] == {"debug": True}
 
 

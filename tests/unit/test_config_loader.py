@@ -238,9 +238,9 @@ def test_backstage_reads_random_files_as_we_do(tmp_path):
 
     def value(depth):
         if depth and dice.random() < 0.5:
-            return {dice.choice("abcd"): value(depth - 1) for _ in range(dice.randrange(4))}
+            return {dice.choice("abcd"): value(depth - 1) for _unused in range(dice.randrange(4))}
         if depth and dice.random() < 0.2:
-            return [value(depth - 1) for _ in range(dice.randrange(3))]
+            return [value(depth - 1) for _unused in range(dice.randrange(3))]
         return dice.choice(rare if dice.random() < 0.01 else scalars)
 
     calls = []

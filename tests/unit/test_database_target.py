@@ -81,7 +81,7 @@ def test_node_reads_the_connection_strings_so():
 def test_node_reads_random_connection_strings_as_we_do():
     dice = random.Random(5)
     pieces = ["u", "p", "h", ":", "@", "/", "?", "#", "%", "%40", "%2f", " ", "5", "&", "=", "host", "ß", "[", "\\\\"]
-    texts = ["postgresql://" + "".join(dice.choices(pieces, k=dice.randrange(1, 9))) for _ in range(3000)]
+    texts = ["postgresql://" + "".join(dice.choices(pieces, k=dice.randrange(1, 9))) for _unused in range(3000)]
     differing = [
         (text, mine, theirs) for text, mine, theirs in zip(texts, map(ours, texts), judged(texts)) if mine != theirs
     ]

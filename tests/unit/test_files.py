@@ -323,7 +323,7 @@ def test_no_permission(target, readable):
             break
         directory.chmod(0o755)
     target.chmod(0o644 if readable else 0o600)
-    root = files.__file__.split("/ansible_collections/")[0]
+    root = files.__file__.split("/ansible_collections/", maxsplit=1)[0]
     run = subprocess.run(
         [sys.executable, "-c", _AS_NOBODY, root, str(target)], capture_output=True, text=True, check=True
     )

@@ -346,7 +346,7 @@ class TestRefusals:
         document = Document("a: 1\nb: 1\n")
         document.set(("a",), 3)
         with pytest.raises(YamlPatchError, match="would change something else"):
-            _ = document.text
+            _unused = document.text
 
 
 class TestTree:
@@ -393,7 +393,7 @@ class TestTree:
     @pytest.mark.parametrize("text", ["a: !!binary aGk=\n", "!!set {a}\n", "? [a]\n: 1\n", "a: &x [*x]\n"])
     def test_what_no_configuration_holds(self, text):
         with pytest.raises(YamlPatchError, match="line 1, column"):
-            _ = Document(text).tree
+            _unused = Document(text).tree
 
     def test_many_aliases(self):
         """Expanded, this would be 10^9 strings."""

@@ -84,7 +84,7 @@ def ask(host, wanted, query, /, **connection):
 
 
 def play(playbook, **variables):
-    """Run a playbook on the scenario's hosts with further variables; what subprocess.run returns, all output in stdout."""
+    """Run a playbook on the scenario's hosts with further variables; all output is in the result's stdout."""
     scenario = os.environ["MOLECULE_SCENARIO_DIRECTORY"]
     command = [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), playbook]
     command += [f"--inventory={scenario}/inventory.yml", "--extra-vars", json.dumps(variables)]
