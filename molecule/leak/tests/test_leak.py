@@ -175,6 +175,7 @@ def test_no_password_is_anywhere_but_in_the_env_file(controller, samples):
 def test_no_verifier_is_anywhere_but_in_pg_authid(controller, samples):
     wanted = {needle.decode(): needle for needle in verifier_needles(controller.verifiers)}
     assert len(wanted) >= 15, "the verifiers of this story"
+    controller.host.sql("CHECKPOINT;")  # so that the present one is in the table's file, and the search has to find it
     found = Search(controller, wanted, samples).found
     # Tables and write-ahead log: where the server keeps the rows of pg_authid.
     places = {re.sub(r"^/var/lib/postgresql/\d+/main/(global|pg_wal)/.*", r"\1", place) for place, _what in found}
