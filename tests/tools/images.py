@@ -25,7 +25,7 @@ RELEASES = ("bookworm", "trixie", "forky")
 # Everything that the tests make in the engine carries this label; `make clean` finds it by that.
 LABEL = "devportal.backstage"
 _PACKAGES = ("systemd", "systemd-sysv", "python3", "ca-certificates")
-_NO_REGISTRY = common.CACHE / "no-registry"
+NO_REGISTRY = common.CACHE / "no-registry"
 _DOCKERFILE = """\
 FROM {base}
 COPY etc /etc
@@ -125,11 +125,11 @@ def _pulled(release: str) -> str | None:
     image = f"debian:{release}"
     if common.output(["docker", "image", "inspect", image]).returncode == 0:
         return image
-    if _NO_REGISTRY.exists():
+    if NO_REGISTRY.exists():
         return None
     done = common.output(["docker", "pull", "--quiet", image], timeout=120)
     if done.returncode:
-        _NO_REGISTRY.write_text(done.stderr)
+        NO_REGISTRY.write_text(done.stderr)
         return None
     return image
 

@@ -28,7 +28,7 @@ def _inspect(what: str) -> str | None:
 
 def _pull() -> bool:
     # Whether a registry answers is asked once, with the images of the hosts.
-    if images._NO_REGISTRY.exists():
+    if images.NO_REGISTRY.exists():
         return False
     return common.output(["docker", "pull", "--quiet", NAME], timeout=300).returncode == 0
 
