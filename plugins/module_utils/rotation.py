@@ -333,7 +333,7 @@ class Rotation:
             return journal
         with files.edit(self._places.holder) as file:
             data = self._places.with_password(file.data or b"", journal.new.password)
-            changed = self._set(journal.new, (journal.new.password, journal.old.password, *journal.tried))
+            changed = self._set(journal.new, (journal.old.password, *journal.tried))
             try:
                 if file.data != data:
                     file.replace(data)
@@ -356,7 +356,7 @@ class Rotation:
                 "back to: server and files have the new one."
             )
         if not journal.other_user:
-            self._set(journal.old, (journal.new.password, journal.old.password, *journal.tried))
+            self._set(journal.old, (journal.new.password, *journal.tried))
         for path, data in journal.contents.items():
             with files.edit(path) as file:
                 if data is None:
@@ -408,9 +408,10 @@ class Rotation:
             raise
         return True
 
-    def _set(self, target: Credentials, passwords: Iterable[str]) -> bool:
-        """Make the server have a password, as the role itself, let in by one of these; whether it was changed."""
-        for password in dict.fromkeys(passwords):
+    def _set(self, target: Credentials, former: Iterable[str]) -> bool:
+        """Make the server have a password, as the role itself, let in by it or a former one; whether it was changed."""
+        # The target last: another app host may set it between two of these tries.
+        for password in [*(password for password in dict.fromkeys(former) if password != target.password), target.password]:
             try:
                 connection, login = self._connect(Credentials(target.user, password))
             except postgresql.PostgresqlError as error:

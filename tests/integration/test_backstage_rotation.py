@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps of a rotation against a real server; the playbook itself is in the molecule scenario `secrets`.
+"""The steps of a rotation against a real server; the playbook itself is in the molecule scenario `leak`.
 
 Environment:
     DEVPORTAL_ROTATIONS: how many rotations in a row a client has to live through (default 3).
@@ -20,7 +20,7 @@ import types
 
 import psycopg2
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils import files, rotation
+from ansible_collections.devportal.backstage.plugins.module_utils import files, postgresql, rotation
 from ansible_collections.devportal.backstage.plugins.modules import backstage_rotation
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the journal is root's")
@@ -229,12 +229,15 @@ def test_no_way_back_once_it_is_ready(app):
     app.rotate("the second secret", ["finish"])
 
 
-def test_a_file_that_cannot_be_written_leaves_the_old_password_on_the_server(app, monkeypatch):
-    places = rotation.Places(
+def places_of(app):
+    return rotation.Places(
         app.directory, app.values, os.path.join(app.directory, app.name), (), os.path.join(app.directory, ".env"),
         "dotenv", "POSTGRES_PASSWORD", app.password_file(app.user),
     )  # fmt: skip
-    steps = rotation.Rotation(places, rotation.Credentials(app.user, "the second secret"), {})
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_password_on_the_server(app, monkeypatch):
+    steps = rotation.Rotation(places_of(app), rotation.Credentials(app.user, "the second secret"), {})
     steps.begin()
 
     def refuse(*_arguments, **_options):
@@ -247,6 +250,27 @@ def test_a_file_that_cannot_be_written_leaves_the_old_password_on_the_server(app
     assert app.said()[1] == "the first secret"
     assert app.lets_in()
     steps.roll_back()
+    steps.finish()
+
+
+@pytest.mark.parametrize("logins", [0, 1, 2])
+def test_another_app_host_was_first(app, monkeypatch, logins):
+    steps = rotation.Rotation(places_of(app), rotation.Credentials(app.user, "the second secret"), {})
+    steps.begin()
+    connect = postgresql.connect
+    calls = []
+
+    def connect_after_the_other(options):
+        if len(calls) == logins:
+            app.server.query(f"ALTER ROLE {app.user} PASSWORD 'the second secret'")
+        calls.append(options)
+        return connect(options)
+
+    monkeypatch.setattr(postgresql, "connect", connect_after_the_other)
+    steps.switch()
+    assert app.said()[1] == "the second secret"
+    app.server.query(f"ALTER ROLE {app.user} PASSWORD 'the second secret'")
+    assert app.lets_in()
     steps.finish()
 
 
