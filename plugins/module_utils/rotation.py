@@ -411,7 +411,7 @@ class Rotation:
     def _set(self, target: Credentials, former: Iterable[str]) -> bool:
         """Make the server have a password, as the role itself, let in by it or a former one; whether it was changed."""
         # The target last: another app host may set it between two of these tries.
-        for password in [*(password for password in dict.fromkeys(former) if password != target.password), target.password]:
+        for password in [*(set(former) - {target.password}), target.password]:
             try:
                 connection, login = self._connect(Credentials(target.user, password))
             except postgresql.PostgresqlError as error:
