@@ -8,13 +8,16 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
+import datetime
 import http.client
 import json
+import os
 import re
 import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 # packages/backend-app-api/src/wiring/BackendInitializer.ts. The process lives on after it, never to become ready.
@@ -34,26 +37,38 @@ class Unit:
         active: ActiveState; empty where it has a job to do first.
         restarts: NRestarts, how often systemd restarted it by itself.
         invocation: InvocationID of the present or last run.
+        began: ExecMainStartTimestamp of a run that goes on and is not about to end, in seconds of the Unix time.
     """
 
     name: str
     active: str = ""
     restarts: int = 0
     invocation: str = ""
+    began: float | None = None
 
     def look(self) -> Unit:
         """The same unit as it is now."""
-        names = ("ActiveState", "Job", "NRestarts", "InvocationID")
-        text = _output("systemctl", "show", "--property=" + ",".join(names), "--", self.name)
+        names = ("ActiveState", "Job", "NRestarts", "InvocationID", "ExecMainStartTimestamp")
+        text = _output("systemctl", "show", "--timestamp=us+utc", "--property=" + ",".join(names), "--", self.name)
         found = dict(line.partition("=")[::2] for line in text.splitlines())
         restarts = found.get("NRestarts", "")
         active = found.get("ActiveState", "")
+        has_job = found.get("Job", "0") not in ("", "0")
         return Unit(
             self.name,
-            "" if active == "inactive" and found.get("Job", "0") not in ("", "0") else active,
+            "" if active == "inactive" and has_job else active,
             int(restarts) if restarts.isdigit() else 0,
             found.get("InvocationID", ""),
+            seconds(found.get("ExecMainStartTimestamp", "")) if active == "active" and not has_job else None,
         )
+
+    def outdated(self, files: Iterable[str]) -> list[str]:
+        """Those of the files that were written after the present run began, so that it may not know what they say.
+
+        Empty where no run goes on, or systemd has been told to start another. Files that are not there do not count.
+        """
+        began = self.look().began
+        return [] if began is None else [path for path in files if _written(path) > began]
 
     def log(self) -> str:
         """What this run of the service wrote, and systemd about it."""
@@ -111,6 +126,15 @@ def wait(url: str, timeout: float, service: str | None) -> Outcome:
         time.sleep(_PAUSE)
 
 
+def seconds(timestamp: str) -> float | None:
+    """The Unix time of what `systemctl --timestamp=us+utc` prints; None for an event that has not been."""
+    try:
+        found = datetime.datetime.strptime(timestamp, "%a %Y-%m-%d %H:%M:%S.%f %Z")
+    except ValueError:
+        return None
+    return found.replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
 def ask(url: str) -> str:
     """The status of a GET as text, or why there was none. Proxies of the environment are not for this."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -137,6 +161,13 @@ def reason(log: str) -> str:
     # Each layer puts its own words before those of the one below; the innermost has the cause.
     parts = re.split(r"(?:, |caused by )\w*Error(?: \[\w+\])?: ", found)
     return (parts[-1] or last).strip()
+
+
+def _written(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 def _message(line: str) -> str:

@@ -20,7 +20,7 @@ extends_documentation_fragment:
   - devportal.backstage.attributes.info_module
 attributes:
   check_mode:
-    description: Does not wait in check mode, where the backend may not be there yet.
+    description: Does not wait in check mode, where the backend may not be there yet. The result RV(outdated) is told.
   diff_mode: {}
   idempotent: {}
 options:
@@ -35,17 +35,35 @@ options:
   service:
     description: The systemd unit that Backstage runs in.
     type: str
+  files:
+    description:
+      - Files that the backend reads when it starts; those that are not there do not count.
+      - Where one was written after O(service) began to run, Backstage may run with what it said before. Then this
+        does not wait, and returns RV(outdated).
+    type: list
+    elements: str
+    default: []
+  directory:
+    description: What relative O(files) are relative to.
+    type: path
 """
 
 EXAMPLES = r"""
 - name: Wait until Backstage is ready
   devportal.backstage.backstage_ready:
     service: backstage.service
+
+- name: See whether it has to be restarted first
+  devportal.backstage.backstage_ready:
+    service: backstage.service
+    directory: /opt/backstage
+    files: [app-config.yaml, .env]
+  register: backstage
 """
 
 RETURN = r"""
 ready:
-  description: Whether it is ready; null in check mode.
+  description: Whether it is ready; null in check mode, and where it is outdated.
   returned: always
   type: bool
   sample: true
@@ -54,6 +72,12 @@ seconds:
   returned: always
   type: float
   sample: 4.9
+outdated:
+  description: Those of O(files) that were written after O(service) began to run.
+  returned: success
+  type: list
+  elements: str
+  sample: [/opt/backstage/.env]
 reason:
   description: Why it is not ready, from the log of O(service).
   returned: on failure
@@ -66,6 +90,8 @@ log:
   elements: str
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils import readiness
 
@@ -76,14 +102,20 @@ def main() -> None:
             "url": {"type": "str", "default": "http://127.0.0.1:7007/.backstage/health/v1/readiness"},
             "timeout": {"type": "int", "default": 120},
             "service": {"type": "str"},
+            "files": {"type": "list", "elements": "str", "default": []},
+            "directory": {"type": "path"},
         },
         supports_check_mode=True,
     )
     url, service = module.params["url"], module.params["service"]
     if not url.startswith(("http://", "https://")):
         module.fail_json(msg=f"url is {url!r}; give one that begins with http:// or https://.")
-    if module.check_mode:
-        module.exit_json(ready=None, seconds=0.0)
+    if module.params["files"] and not service:
+        module.fail_json(msg="files are given and service is not; give the unit whose start they are compared with.")
+    files = [os.path.join(module.params["directory"] or "", name) for name in module.params["files"]]
+    outdated = readiness.Unit(service).outdated(files) if files else []
+    if module.check_mode or outdated:
+        module.exit_json(ready=None, seconds=0.0, outdated=outdated)
     outcome = readiness.wait(url, module.params["timeout"], service)
     result = {"ready": outcome.ready, "seconds": round(outcome.seconds, 1)}
     if not outcome.ready:
@@ -94,7 +126,7 @@ def main() -> None:
             log=outcome.log,
             **result,
         )
-    module.exit_json(**result)
+    module.exit_json(outdated=[], **result)
 
 
 if __name__ == "__main__":

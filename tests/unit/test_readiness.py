@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import threading
 
 import pytest
@@ -86,6 +87,32 @@ backstage.service: Failed with result 'exit-code'.
 )
 def test_the_reason_is_the_innermost_sentence(log, reason):
     assert readiness.reason(log) == reason
+
+
+@pytest.mark.parametrize(
+    ("printed", "wanted"),
+    [
+        ("Mon 2026-11-23 01:22:32.250000 UTC", 1795396952.25),
+        ("Mon 2026-11-23 01:22:32 UTC", None),  # without --timestamp=us+utc
+        ("n/a", None),
+        ("", None),
+    ],
+)
+def test_the_time_of_an_event(printed, wanted):
+    assert readiness.seconds(printed) == wanted
+
+
+def test_files_that_a_run_does_not_know(tmp_path, monkeypatch):
+    old, new = (tmp_path / name for name in ("old", "new"))
+    for path, time in ((old, 99), (new, 101)):
+        path.touch()
+        os.utime(path, (time, time))
+    files = [str(old), str(new), str(tmp_path / "missing")]
+    unit = readiness.Unit("backstage.service")
+    _unit(monkeypatch, [readiness.Unit("backstage.service", "active", began=100.0)], "")
+    assert unit.outdated(files) == [str(new)]
+    _unit(monkeypatch, [readiness.Unit("backstage.service", "activating")], "")
+    assert unit.outdated(files) == []
 
 
 class _Backend(http.server.BaseHTTPRequestHandler):

@@ -139,6 +139,20 @@ def test_the_uids_are_the_same_after_a_restart_of_both_hosts(site, uids):
     assert site.uids() == uids
 
 
+def test_a_backstage_older_than_its_files_is_restarted(site, uids):
+    """As it is after a run that was killed between the files and the handlers."""
+    env = site.wanted["backstage_app_config_directory"] + "/.env"
+    site.wait()
+    before = site.portal.check_output("systemctl show -P MainPID backstage")
+    site.portal.check_output("echo '# by hand' >> %s", env)
+    for changed in (2, 0):
+        done = play(str(SERVICE))
+        assert done.returncode == 0, done.stdout
+        assert f"changed={changed} " in done.stdout, done.stdout
+    assert site.portal.check_output("systemctl show -P MainPID backstage") != before
+    assert site.uids() == uids
+
+
 def test_a_wrong_password_fails_with_the_reason_of_postgresql(site):
     env = site.wanted["backstage_app_config_directory"] + "/.env"
     site.portal.check_output("cp -p %s /root/env", env)
