@@ -20,6 +20,7 @@ description:
     runs at the same time wait for each other.
 extends_documentation_fragment:
   - devportal.backstage.attributes
+  - devportal.backstage.ownership
 attributes:
   diff_mode:
     description:
@@ -155,16 +156,6 @@ options:
     description:
       - A command that has to succeed on the new file before it counts; C(%s) is the file's path. No shell is involved.
       - What it prints is not shown, because it may hold secrets. In check mode it does not run.
-    type: str
-  owner:
-    description:
-      - Name or number of the user that owns the file.
-      - Without it the owner is kept; a new file belongs to the owner of its directory.
-    type: str
-  group:
-    description:
-      - Name or number of the file's group.
-      - Without it the group is kept; a new file belongs to the group of its directory.
     type: str
   mode:
     description:

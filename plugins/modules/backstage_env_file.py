@@ -18,6 +18,7 @@ author:
   - The devportal.backstage maintainers (@devportal)
 extends_documentation_fragment:
   - devportal.backstage.attributes
+  - devportal.backstage.ownership
 attributes:
   check_mode: {}
   diff_mode:
@@ -52,16 +53,6 @@ options:
     type: str
     choices: [present, absent]
     default: present
-  owner:
-    description:
-      - Name or number of the user that owns the file.
-      - Without it the owner is kept; a new file belongs to the owner of its directory.
-    type: str
-  group:
-    description:
-      - Name or number of the file's group.
-      - Without it the group is kept; a new file belongs to the group of its directory.
-    type: str
   mode:
     description:
       - The file's permissions as an octal number in quotes.
