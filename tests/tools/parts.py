@@ -21,6 +21,8 @@ import lint
 import node
 import postgres
 
+SYSTEM_PATH = "/usr/sbin:/usr/bin"  # an ordinary user's PATH has no sbin
+
 
 def build() -> str:
     """The collection's tarball in .cache/build; its path."""
@@ -61,10 +63,10 @@ def _backend() -> dict[str, str]:
         return {}
 
 
-def _pytest(folder: str) -> int:
+def _pytest(*arguments: str) -> int:
     command = [str(common.PYTHON), "-m", "pytest", "-o", f"cache_dir={common.CACHE / 'pytest'}", "--durations=5"]
     env = common.environment(PYTHONPATH=str(common.TREES), **_backend())
-    return common.run([*command, folder], cwd=common.TREE, env=env)
+    return common.run([*command, *arguments], cwd=common.TREE, env=env)
 
 
 def unit() -> int:
@@ -76,7 +78,10 @@ def integration() -> int:
     """The modules, against a real PostgreSQL server on this machine."""
     if not glob.glob("/usr/lib/postgresql/*/bin/initdb"):
         common.apt_install("postgresql", why="a server for the module tests")
-    return _pytest("tests/integration")
+    if os.geteuid() == 0 and shutil.which("apt-get") and not shutil.which("pgbouncer", path=SYSTEM_PATH):
+        common.apt_install("pgbouncer", why="a pooler in front of that server")
+    # A process for each core, and each file in one of them, for it shares its server.
+    return _pytest("-n", "auto", "--dist", "loadfile", "tests/integration")
 
 
 def _program(*command: str) -> int:
