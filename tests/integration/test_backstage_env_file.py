@@ -4,7 +4,7 @@
 """The module, and the formats' real readers.
 
 DEVPORTAL_BACKEND names a folder with node_modules; each package there whose name begins with dotenv is a reader.
-DEVPORTAL_NODES lists further node binaries, DEVPORTAL_COMPOSE is a docker-compose (v2); both separated as PATH is.
+DEVPORTAL_NODES lists further node binaries, separated as PATH is. docker compose is asked in the scenario `container`.
 """
 
 from __future__ import annotations
@@ -21,66 +21,7 @@ import subprocess
 
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils import env_file
-
-SECRETS = [
-    "p@ss:w/ord#1%?&",
-    'it\'s "q"',
-    "a${HOME}b",
-    "dollar$1$$x",
-    "back\\slash",
-    "ends\\",
-    "ünïcödé",
-    "12345",
-    "true",
-    " lead and trail ",
-    "'",
-    '"',
-    "`a`",
-    "#",
-    "a # b",
-    "a;b&c|d",
-    "=",
-    "!history",
-    "\\n",
-    "\\'",
-    '\\"',
-    "a'b\\n",
-    "one\ntwo",
-    "it's\ntwo",
-    "$(id)",
-    "~",
-    "*",
-    "%h%%",
-    "\ttab",
-    "export A=b",
-    "",
-]
-
-
-def spread(form):
-    """Named values that the format takes: the list above and 600 random ones from the characters that matter."""
-    dice = random.Random(7)
-    values = SECRETS + [
-        "".join(dice.choice("ab '\"`\\$#={}();%&~ß\n") for _unused in range(dice.randrange(1, 9)))
-        for _unused in range(600)
-    ]
-    taken = {}
-    for number, value in enumerate(values):
-        try:
-            env_file.check("A", value, form)
-        except env_file.EnvFileError:
-            continue
-        taken[f"V{number}"] = value
-    assert len(taken) > 200
-    return taken
-
-
-def written(path, form, start=b"# first\nLATER=1\n"):
-    """A file with many values, each written over a first one, so that changes in place are read back too."""
-    values = spread(form)
-    data = env_file.set_variables(start, dict.fromkeys(values, "old"), form)
-    path.write_bytes(env_file.set_variables(data, values, form))
-    return {**values, "LATER": "1"}
+from ansible_collections.devportal.backstage.tests.integration.env_values import written
 
 
 def dotenvs():
@@ -121,18 +62,6 @@ def test_node_reads_what_was_written(tmp_path, node):
     )
     read = json.loads(done.stdout)
     assert {name: read.get(name) for name in values} == values
-
-
-def test_compose_reads_what_was_written(tmp_path):
-    compose = os.environ.get("DEVPORTAL_COMPOSE")
-    if not compose:
-        pytest.skip("DEVPORTAL_COMPOSE names no docker-compose")
-    values = written(tmp_path / "env", "dotenv")
-    (tmp_path / "compose.yaml").write_text("services: {a: {image: a, env_file: env}}\n")
-    done = subprocess.run([compose, "config", "--format", "json"], cwd=tmp_path, capture_output=True, check=True)
-    # `config` prints a compose file, in which $$ stands for $.
-    read = json.loads(done.stdout)["services"]["a"]["environment"]
-    assert {name: value.replace("$$", "$") for name, value in read.items()} == values
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])

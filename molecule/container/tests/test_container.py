@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 from ansible_collections.devportal.backstage.molecule.shared.tests.plugin import ask, play
+from ansible_collections.devportal.backstage.tests.integration.env_values import written
 
 pytestmark = pytest.mark.group("backstage_database")
 
@@ -63,6 +64,18 @@ def test_the_password_is_nowhere_in_the_container(host, container, wanted):
 def test_only_root_reaches_the_socket_that_asks_no_password(host, wanted):
     directory = host.file(wanted["backstage_postgresql_container_directory"])
     assert (directory.user, directory.mode) == ("root", 0o700)
+
+
+def test_compose_reads_what_was_written_for_dotenv(hosts, tmp_path):
+    """Here, since only the host compose has docker compose."""
+    host, wanted = hosts["compose"]
+    values = written(tmp_path / "env", "dotenv")
+    (tmp_path / "compose.yaml").write_text("services: {a: {image: a, env_file: env}}\n")
+    docker("cp", f"{tmp_path}/.", f"{wanted['ansible_host']}:/tmp/env-file")
+    done = host.check_output("cd /tmp/env-file && docker compose config --format json")
+    # `config` prints a compose file, in which $$ stands for $.
+    read = json.loads(done)["services"]["a"]["environment"]
+    assert {name: value.replace("$$", "$") for name, value in read.items()} == values
 
 
 @pytest.fixture(scope="module")
