@@ -36,9 +36,7 @@ class ActionModule(ActionBase):
                 "values": {"type": "str", "choices": ["env", "literal", "file"], "default": "env"},
                 "variables": {"type": "dict", "default": {}, "no_log": True},
                 "env_format": {"type": "str", "default": "dotenv"},
-                "distribution": {"type": "str", "default": ""},
-                "distribution_version": {"type": "str", "default": ""},
-                "os_family": {"type": "str", "default": ""},
+                "os_release": {"type": "str"},
                 "iterations": {"type": "int"},
                 "version": {"type": "str", "default": ""},
                 "listen_addresses": {"type": "list", "elements": "str", "default": []},
@@ -55,7 +53,7 @@ class ActionModule(ActionBase):
 def _database(arguments: dict[str, Any]) -> list[str]:
     prefix = "backstage_postgresql"
     return [
-        *distribution_problems(arguments["distribution"], arguments["distribution_version"], arguments["os_family"]),
+        *([] if arguments["os_release"] is None else distribution_problems(arguments["os_release"])),
         *version_problems(arguments["version"]),
         *iterations_problems(arguments["iterations"]),
         *connection_problems(prefix, None, arguments["port"], arguments["user"]),

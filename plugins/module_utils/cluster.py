@@ -15,6 +15,7 @@ import contextlib
 import difflib
 import errno
 import fcntl
+import glob
 import json
 import os
 import pwd
@@ -33,6 +34,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils.files import e
 SETTINGS_FILE = "zz-devportal-backstage.conf"  # PostgreSQL reads conf.d in the C locale's order; the last one counts.
 DEFAULT_LOCALE = "C.UTF-8"
 _BINARIES = "/usr/lib/postgresql"
+_SERVICE = "postgresql"  # starts all clusters whose start.conf says auto
 _STATE = "/var/lib/postgresql"
 _PRELOADED = ("shared_preload_libraries", "session_preload_libraries", "local_preload_libraries")
 _CREATE_TIMEOUT = 300.0  # seconds
@@ -344,6 +346,32 @@ def set_start(cluster: Cluster, mode: str) -> None:
         edited.replace((new if count else f"{old}{mode}\n").encode(), mode=0o644 if edited.mode is None else None)
     if os.path.isdir("/run/systemd/system"):
         _run(["systemctl", "daemon-reload"])
+
+
+def starts_at_boot() -> bool:
+    """Whether the init system starts the clusters whose start.conf says auto."""
+    if os.path.isdir("/run/systemd/system"):
+        return _run(["systemctl", "is-enabled", "--quiet", _SERVICE]).returncode == 0
+    return bool(glob.glob("/etc/rc[2-5].d/S[0-9][0-9]postgresql"))
+
+
+def start_at_boot() -> None:
+    """Have the init system do that.
+
+    Raises:
+        ClusterError: it refuses; a masked service for instance.
+    """
+    if os.path.isdir("/run/systemd/system"):
+        commands = [["systemctl", "enable", "--quiet", _SERVICE]]
+    else:
+        commands = [["update-rc.d", _SERVICE, "defaults"], ["update-rc.d", _SERVICE, "enable"]]
+    for command in commands:
+        done = _run(command)
+        if done.returncode:
+            raise ClusterError(
+                f"The service {_SERVICE} cannot be enabled, so no cluster would start at boot "
+                f"({' '.join(command)}: {_one_line(done.stderr or done.stdout)})."
+            )
 
 
 def control(cluster: Cluster, action: str) -> str | None:

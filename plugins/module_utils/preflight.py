@@ -8,6 +8,7 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.devportal.backstage.plugins.module_utils import env_file, scram
@@ -18,29 +19,33 @@ from ansible_collections.devportal.backstage.plugins.module_utils.app_config imp
 )
 from ansible_collections.devportal.backstage.plugins.module_utils.database_checks import SUPPORTED_MAJORS
 
-# The first release of each distribution whose own PostgreSQL is one that Backstage supports.
-OLDEST_RELEASES = {"Debian": (12, 0), "Ubuntu": (22, 4)}
+# The first release of each distribution, by its ID, whose own PostgreSQL is one that Backstage supports.
+OLDEST_RELEASES = {"debian": "12", "ubuntu": "22.04"}
+_FIELD = re.compile(r"""^([A-Z_]+)=(["']?)(.*?)\2\s*$""", re.MULTILINE)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def distribution_problems(distribution: str, version: str, os_family: str) -> Iterable[str]:
+def distribution_problems(os_release: str) -> Iterable[str]:
     """Sentences about a host that the database role cannot serve.
 
     Args:
-        distribution, version, os_family: Ansible's facts of those names; `version` may be words (Debian testing).
+        os_release: what its /etc/os-release says, os-release(5). Debian testing has no VERSION_ID there.
     """
-    if os_family != "Debian":
+    fields = {name: value for name, _quote, value in _FIELD.findall(os_release)}
+    distribution, version = fields.get("ID", "linux"), fields.get("VERSION_ID", "")
+    name = fields.get("PRETTY_NAME") or "A system without /etc/os-release"
+    if "debian" not in (distribution, *fields.get("ID_LIKE", "").split()):
         yield (
-            f"{distribution} {version} is not supported: the role uses Debian's cluster tools (pg_lsclusters). "
+            f"{name} is not supported: the role uses Debian's cluster tools (pg_lsclusters). "
             "Use a Debian or Ubuntu host, or install PostgreSQL yourself and leave the group backstage_database empty."
         )
         return
     oldest = OLDEST_RELEASES.get(distribution)
-    found = _release(version)
-    if oldest and found and found < oldest:
+    release = _release(version)
+    if oldest and release and release < _release(oldest):
         yield (
-            f"{distribution} {version} is not supported: its PostgreSQL is older than Backstage supports. "
-            f"Use {distribution} {'.'.join(f'{part:02}' for part in oldest if part)} or later."
+            f"{name} is not supported: its PostgreSQL is older than Backstage supports. "
+            f"Use {distribution.capitalize()} {oldest} or later."
         )
 
 

@@ -59,18 +59,9 @@ options:
     description: The format of the env file. Of use with O(part=app).
     type: str
     default: dotenv
-  distribution:
-    description: The fact of this name. Of use with O(part=database).
+  os_release:
+    description: What the host's C(/etc/os-release) says; left out, nobody asks. Of use with O(part=database).
     type: str
-    default: ""
-  distribution_version:
-    description: The fact of this name. Of use with O(part=database).
-    type: str
-    default: ""
-  os_family:
-    description: The fact of this name. Of use with O(part=database).
-    type: str
-    default: ""
   iterations:
     description: Iterations of the password's verifier. Of use with O(part=database).
     type: int

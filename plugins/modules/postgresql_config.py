@@ -10,8 +10,9 @@ module: postgresql_config
 short_description: Makes a PostgreSQL cluster, and sets its settings and access rules
 version_added: 1.0.0
 description:
-  - Finds the cluster on a Debian or Ubuntu host, makes it when there is none, has it start at boot, starts it, and
-    brings its settings and access rules to what is asked.
+  - Finds the cluster on a Debian or Ubuntu host, makes it when there is none, has it start at boot (its C(start.conf)
+    says V(auto), and the service C(postgresql) is enabled), starts it, and brings its settings and access rules to what
+    is asked.
   - The settings go to a file of their own in the cluster's C(conf.d), the access rules to a marked block at the top of
     C(pg_hba.conf), where the first match wins. Every other byte of C(pg_hba.conf) is kept.
   - Both are checked by PostgreSQL before they count. When it refuses something, or does not start with it, the files
@@ -254,6 +255,8 @@ from ansible_collections.devportal.backstage.plugins.module_utils.cluster import
     create,
     installed_versions,
     set_start,
+    start_at_boot,
+    starts_at_boot,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils.cluster_config import Outcome, Wanted, configure
 from ansible_collections.devportal.backstage.plugins.module_utils.files import FileError
@@ -326,12 +329,14 @@ def run(params, check):
         create(version, name, params["locale"], params["initdb_options"])
         found = clusters()
         cluster = choose(found, installed, version, name, False)
-    enabled = present and cluster.start != "auto"
-    if enabled and not check:
+    start, service = present and cluster.start != "auto", present and not starts_at_boot()
+    if start and not check:
         set_start(cluster, "auto")
+    if service and not check:
+        start_at_boot()
     outcome = configure(cluster, wanted, found, restart=params["restart"], check=check)
     return {
-        "changed": created or enabled or outcome.changed,
+        "changed": created or start or service or outcome.changed,
         "created": created,
         "cluster": {
             "version": cluster.version,

@@ -18,7 +18,11 @@ import sys
 import time
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils.cluster import clusters, installed_versions
+from ansible_collections.devportal.backstage.plugins.module_utils.cluster import (
+    clusters,
+    installed_versions,
+    starts_at_boot,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils.postgresql import connect
 from conftest import _RUNNER
 from servers import free_port
@@ -32,6 +36,17 @@ VERSION = installed_versions()[-1]
 BASE = {"listen_addresses": ["localhost"], "shared_buffers": "16MB", "fsync": False}
 RULES = [{"type": "host", "users": ["backstage"], "address": "10.0.0.0/8"}]
 NOTHING_DONE = {"changed": False, "started": False, "reloaded": False, "restarted": False, "pending_restart": []}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _service():
+    """This machine's own service, which the module enables, is left as it was."""
+    was_enabled = starts_at_boot()
+    yield
+    if not was_enabled:
+        by_systemd = os.path.isdir("/run/systemd/system")
+        command = ["systemctl", "disable", "postgresql"] if by_systemd else ["update-rc.d", "postgresql", "disable"]
+        subprocess.run(command, check=True, capture_output=True)
 
 
 class Made:

@@ -10,31 +10,39 @@ from ansible_collections.devportal.backstage.plugins.module_utils import preflig
 VERIFIER = str(scram.make("secret"))
 
 
-@pytest.mark.parametrize(
-    ("distribution", "version", "family"),
-    [
-        ("Debian", "12.11", "Debian"),
-        ("Debian", "13", "Debian"),
-        ("Debian", "forky/sid", "Debian"),
-        ("Ubuntu", "22.04", "Debian"),
-        ("Linux Mint", "21", "Debian"),
-    ],
-)
-def test_a_supported_distribution_passes(distribution, version, family):
-    assert not list(preflight.distribution_problems(distribution, version, family))
+DEBIAN = 'PRETTY_NAME="Debian GNU/Linux {0} (x)"\nNAME="Debian GNU/Linux"\nVERSION_ID="{0}"\nID=debian\n'
+UBUNTU = 'PRETTY_NAME="Ubuntu {0} LTS"\nVERSION_ID="{0}"\nID=ubuntu\nID_LIKE=debian\n'
 
 
 @pytest.mark.parametrize(
-    ("distribution", "version", "family", "named"),
+    "os_release",
     [
-        ("Rocky", "9.4", "RedHat", "Rocky 9.4 is not supported"),
-        ("Debian", "11.9", "Debian", "Use Debian 12 or later"),
-        ("Ubuntu", "20.04", "Debian", "Use Ubuntu 22.04 or later"),
+        DEBIAN.format("12"),
+        DEBIAN.format("13").replace("\n", "\r\n"),  # raw over a terminal
+        DEBIAN.format("").replace('VERSION_ID=""\n', ""),  # testing
+        UBUNTU.format("22.04"),
+        "ID=linuxmint\nID_LIKE='ubuntu debian'\nVERSION_ID=\"21\"\n",
     ],
 )
-def test_another_distribution_is_refused_with_the_remedy(distribution, version, family, named):
-    (sentence,) = preflight.distribution_problems(distribution, version, family)
-    assert named in sentence
+def test_a_supported_distribution_passes(os_release):
+    assert not list(preflight.distribution_problems(os_release))
+
+
+@pytest.mark.parametrize(
+    ("os_release", "said"),
+    [
+        (
+            'PRETTY_NAME="Rocky Linux 9.4"\nID="rocky"\nID_LIKE="rhel centos fedora"\n',
+            "Rocky Linux 9.4 is not supported",
+        ),
+        (DEBIAN.format("11"), "Use Debian 12 or later"),
+        (UBUNTU.format("20.04"), "Use Ubuntu 22.04 or later"),
+        ("", "A system without /etc/os-release is not supported"),
+    ],
+)
+def test_another_distribution_is_refused_with_the_remedy(os_release, said):
+    (sentence,) = preflight.distribution_problems(os_release)
+    assert said in sentence
 
 
 @pytest.mark.parametrize("version", ["", "14", "17", "18"])

@@ -95,6 +95,17 @@ def play(playbook, **variables):
     )
 
 
+def call(wanted, module, **arguments):
+    """The result of one module on one host, without a playbook."""
+    scenario = os.environ["MOLECULE_SCENARIO_DIRECTORY"]
+    command = [str(pathlib.Path(sys.executable).with_name("ansible")), wanted["name"], "--one-line"]
+    command += [f"--inventory={scenario}/inventory.yml", f"--module-name={module}"]
+    command += [f"--args={json.dumps(arguments)}"] if arguments else []
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=scenario)
+    assert "=>" in done.stdout, done.stdout + done.stderr
+    return json.loads(done.stdout.partition("=>")[2])
+
+
 @pytest.fixture(scope="session")
 def runs():
     """What the callback host_tasks recorded of this scenario's playbook runs, oldest first."""

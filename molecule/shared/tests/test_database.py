@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.devportal.backstage.molecule.shared.tests.plugin import call
 
 pytestmark = pytest.mark.group("backstage_database")
 
@@ -60,9 +61,21 @@ def test_databases_are_utf8(sql):
     assert encodings == ["UTF8"]
 
 
-def test_it_comes_back_after_a_boot(host, wanted):
+@pytest.fixture
+def disabled(host, wanted):
+    """A service that somebody has disabled; enabled again by the module, with what it said."""
+    by_systemd = wanted.get("container_systemd", True)
+    host.check_output("systemctl disable postgresql" if by_systemd else "update-rc.d postgresql disable")
+    return call(wanted, "devportal.backstage.postgresql_config")
+
+
+def test_it_comes_back_after_a_boot(host, wanted, disabled):
+    assert disabled["changed"] is True, disabled
+    assert call(wanted, "devportal.backstage.postgresql_config")["changed"] is False
     version, name = host.check_output("pg_lsclusters -h").split()[:2]
     assert host.file(f"/etc/postgresql/{version}/{name}/start.conf").content_string.split()[-1] == "auto"
     if wanted.get("container_systemd", True):
         assert host.check_output("systemctl is-enabled postgresql") == "enabled"
         assert host.check_output("systemctl is-active %s", f"postgresql@{version}-{name}") == "active"
+    else:
+        assert host.check_output("ls /etc/rc2.d").count("S01postgresql") == 1
