@@ -48,18 +48,20 @@ class Unit:
 
     def look(self) -> Unit:
         """The same unit as it is now."""
-        names = ("ActiveState", "Job", "NRestarts", "InvocationID", "ExecMainStartTimestamp")
+        names = ("ActiveState", "SubState", "Job", "NRestarts", "InvocationID", "ExecMainStartTimestamp")
         text = _output("systemctl", "show", "--timestamp=us+utc", "--property=" + ",".join(names), "--", self.name)
         found = dict(line.partition("=")[::2] for line in text.splitlines())
         restarts = found.get("NRestarts", "")
         active = found.get("ActiveState", "")
         has_job = found.get("Job", "0") not in ("", "0")
+        # The job of a start goes on until ExecStartPost has ended.
+        goes_on = found.get("SubState") in ("start", "start-post", *([] if has_job else ["running"]))
         return Unit(
             self.name,
             "" if active == "inactive" and has_job else active,
             int(restarts) if restarts.isdigit() else 0,
             found.get("InvocationID", ""),
-            seconds(found.get("ExecMainStartTimestamp", "")) if active == "active" and not has_job else None,
+            seconds(found.get("ExecMainStartTimestamp", "")) if goes_on else None,
         )
 
     def outdated(self, files: Iterable[str]) -> list[str]:
@@ -67,8 +69,9 @@ class Unit:
 
         Empty where no run goes on, or systemd has been told to start another. Files that are not there do not count.
         """
-        began = self.look().began
-        return [] if began is None else [path for path in files if _written(path) > began]
+        began, now = self.look().began, time.time()
+        # A time to come tells nothing: the file would be newer than any run.
+        return [] if began is None else [path for path in files if began < _written(path) <= now]
 
     def log(self) -> str:
         """What this run of the service wrote, and systemd about it."""
@@ -110,7 +113,8 @@ def wait(url: str, timeout: float, service: str | None) -> Outcome:
     while True:
         answer = ask(url)
         seconds = time.monotonic() - start
-        if answer == "200":
+        # The answer of a run that is about to end is not that of the next.
+        if answer == "200" and (unit is None or unit.look().active != "deactivating"):
             return Outcome(True, seconds, answer)
         over = seconds >= timeout
         if unit is not None and first is not None:
@@ -129,7 +133,8 @@ def wait(url: str, timeout: float, service: str | None) -> Outcome:
 def seconds(timestamp: str) -> float | None:
     """The Unix time of what `systemctl --timestamp=us+utc` prints; None for an event that has not been."""
     try:
-        found = datetime.datetime.strptime(timestamp, "%a %Y-%m-%d %H:%M:%S.%f %Z")
+        # Without the day's name, which strptime wants in the locale's language.
+        found = datetime.datetime.strptime(timestamp.partition(" ")[2], "%Y-%m-%d %H:%M:%S.%f %Z")
     except ValueError:
         return None
     return found.replace(tzinfo=datetime.timezone.utc).timestamp()

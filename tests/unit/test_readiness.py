@@ -113,6 +113,26 @@ def test_files_that_a_run_does_not_know(tmp_path, monkeypatch):
     assert unit.outdated(files) == [str(new)]
     _unit(monkeypatch, [readiness.Unit("backstage.service", "activating")], "")
     assert unit.outdated(files) == []
+    os.utime(new, (2**40, 2**40))
+    _unit(monkeypatch, [readiness.Unit("backstage.service", "active", began=100.0)], "")
+    assert unit.outdated(files) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "goes_on"),
+    [
+        ("ActiveState=active SubState=running Job=0", True),
+        ("ActiveState=active SubState=running Job=7", False),  # to be stopped
+        ("ActiveState=activating SubState=start-post Job=7", True),  # not ready yet
+        ("ActiveState=activating SubState=auto-restart Job=0", False),
+        ("ActiveState=deactivating SubState=stop-sigterm Job=7", False),
+        ("ActiveState=inactive SubState=dead Job=0", False),
+    ],
+)
+def test_when_a_run_goes_on(monkeypatch, state, goes_on):
+    told = state.replace(" ", "\n") + "\nExecMainStartTimestamp=Mon 2026-11-23 01:22:32.250000 UTC\n"
+    monkeypatch.setattr(readiness, "_output", lambda *_command: told)
+    assert (readiness.Unit("backstage.service").look().began is not None) is goes_on
 
 
 class _Backend(http.server.BaseHTTPRequestHandler):
@@ -194,5 +214,9 @@ def test_a_backend_that_gave_up_and_lives_on_is_not_waited_for(backend, monkeypa
 
 
 def test_what_the_run_before_wrote_does_not_count_while_it_stops(backend, monkeypatch):
-    _unit(monkeypatch, [readiness.Unit("backstage.service", "deactivating")], PRODUCTION)
-    assert readiness.wait(backend(503, 503, 503, 200), 60, "backstage.service").ready
+    stopping = readiness.Unit("backstage.service", "deactivating")
+    states = [*[stopping] * 4, readiness.Unit("backstage.service", "activating")]
+    _unit(monkeypatch, states, PRODUCTION)
+    # Its 200 counts as little as its log.
+    assert readiness.wait(backend(503, 200, 200), 60, "backstage.service").ready
+    assert len(states) == 1
