@@ -488,13 +488,25 @@ def login_options(login: Login) -> dict[str, Any]:
     }
 
 
+def tls_problem(login: Login) -> Check | None:
+    """Why the TLS of Backstage would not trust a server, or whether that cannot be told; None where it would."""
+    report = Report()
+    with contextlib.suppress(_Stop):
+        _check_tls(report, login, _TLS_TIMEOUT)
+    return next(iter(report.checks), None)
+
+
 def _check_tls(report: Report, login: Login, timeout: float) -> None:
     """Shake hands as Node would, whose rules for names and authorities are not libpq's."""
     tls, where = login.tls, f"{login.host} port {login.port}"
     if tls is None or login.host.startswith("/"):
         return
     if tls.client_certificate:
-        report.unknown("tls", "Backstage shows a client certificate, which is not checked here.")
+        report.unknown(
+            "tls",
+            "Backstage shows a client certificate, which is not checked here.",
+            "Leave out ssl.cert of backend.database.connection, where the server does not ask for one.",
+        )
         raise _Stop
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = tls.verify
@@ -505,7 +517,8 @@ def _check_tls(report: Report, login: Login, timeout: float) -> None:
         else:
             context.load_default_certs()
         if tls.more_authorities:
-            context.load_verify_locations(cafile=tls.more_authorities)
+            with contextlib.suppress(OSError):  # Node only warns of a file that it cannot use
+                context.load_verify_locations(cafile=tls.more_authorities)
         with socket.create_connection((login.host, login.port), timeout) as plain:
             plain.sendall(_SSL_REQUEST)
             if plain.recv(1) != b"S":
@@ -566,16 +579,24 @@ def _login_failed(report: Report, login: Login, target: Target | None, error: Po
         report.failed(
             "connect",
             f"{login.user} may not connect to the database {login.database} at {where}.",
-            f"GRANT CONNECT ON DATABASE {_quoted(login.database)} TO {_quoted(login.user)}"
+            _login_fix(login, reason, text).rstrip(".")
             + (", or set ensureExists to false." if target.mode == "schema" else "."),
         )
     else:
-        # The remedy behind the semicolon names options of a module that nobody called.
-        cause = text.partition("; ")[0].replace(" in login_host", "").rstrip(".")
-        report.failed("tls" if reason == "tls" else "login", f"{cause}.", _login_fix(login, reason, text))
+        report.failed("tls" if reason == "tls" else "login", *login_problem(login, error))
+
+
+def login_problem(login: Login, error: PostgresqlError) -> tuple[str, str]:
+    """What is wrong with a login, and what to do in Backstage's configuration or on the server; each a sentence."""
+    text = str(error)
+    # The remedy behind the semicolon names options of a module that nobody called.
+    cause = text.partition("; ")[0].replace(" in login_host", "").rstrip(".")
+    return f"{cause}.", _login_fix(login, error.reason, text)
 
 
 def _login_fix(login: Login, reason: str, text: str) -> str:
+    if reason == "no_connect":
+        return f"GRANT CONNECT ON DATABASE {_quoted(login.database)} TO {_quoted(login.user)}."
     if reason == "unreachable":
         return "Start the server, or correct host and port of backend.database.connection."
     if reason == "no_login":

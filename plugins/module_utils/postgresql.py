@@ -9,6 +9,7 @@ Private to this collection: its interface may change in any release.
 from __future__ import annotations
 
 import contextlib
+import locale
 import os
 import pwd
 from collections.abc import Iterator, Mapping
@@ -91,18 +92,25 @@ def connect(params: Mapping[str, Any], os_user: str | None = None) -> Any:
         "application_name": "devportal.backstage",
         "passfile": "/nonexistent",  # /dev/null would do as well, but libpq warns of it on standard error
     }
-    if wanted["login_password"]:
-        settings["password"] = wanted["login_password"]
     if wanted["ca_cert"]:
         settings["sslrootcert"] = wanted["ca_cert"]
-    with _no_libpq_environment(), _effective_user(_account(wanted, host, os_user)):
-        try:
-            return psycopg2.connect(**settings)
-        except (psycopg2.Error, UnicodeError) as error:
-            text, who = str(error), _os_user_name()
+    uid = _account(wanted, host, os_user)
+
+    def attempt(password: str | None) -> tuple[Any, str]:
+        """The connection, or None and libpq's text."""
+        given = {**settings, "password": password} if password else settings
+        with _no_libpq_environment(), _english(), _effective_user(uid):
+            try:
+                return psycopg2.connect(**given), ""
+            except (psycopg2.Error, UnicodeError) as error:
+                return None, str(error)
+
+    connection, text = attempt(wanted["login_password"])
+    if connection is not None:
+        return connection
     from ansible_collections.devportal.backstage.plugins.module_utils import postgresql_errors
 
-    raise PostgresqlError(*postgresql_errors.at_login(text, wanted, host, who))
+    raise PostgresqlError(*postgresql_errors.at_login(text, wanted, host, _os_user_name(uid), attempt))
 
 
 def statement_error(error: Any) -> PostgresqlError:
@@ -210,8 +218,19 @@ def _no_libpq_environment() -> Iterator[None]:
         os.environ.update(hidden)
 
 
-def _os_user_name() -> str:
+@contextlib.contextmanager
+def _english() -> Iterator[None]:
+    """Have libpq's own texts as `postgresql_errors` knows them; AnsibleModule takes its locale from the environment."""
+    before = locale.setlocale(locale.LC_MESSAGES)
+    locale.setlocale(locale.LC_MESSAGES, "C")
     try:
-        return pwd.getpwuid(os.geteuid()).pw_name
+        yield
+    finally:
+        locale.setlocale(locale.LC_MESSAGES, before)
+
+
+def _os_user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(os.geteuid())
+        return str(uid)

@@ -11,18 +11,17 @@ Private to this collection: its interface may change in any release.
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Callable
 
+_NO_PASSWORD = "no password supplied"
+_WRONG_PASSWORD = "The server at {where} refuses the password of {user}; correct login_user and login_password."
 # What libpq or a server (also pgbouncer) says at login, as a pattern; why; and what to do about it.
 _LOGIN_ERRORS = (
+    (r"password authentication failed|SASL authentication failed|auth failed", "password", _WRONG_PASSWORD),
     (
-        r"password authentication failed|SASL authentication failed|auth failed",
-        "password",
-        "The server at {where} refuses the password of {user}; correct login_user and login_password.",
-    ),
-    (
-        r"no password supplied",
+        _NO_PASSWORD,
         "password",
         "The server at {where} wants a password of {user}; give login_password.",
     ),
@@ -117,7 +116,9 @@ _LOGIN_ERRORS = (
 )
 
 
-def at_login(text: str, wanted: Mapping[str, Any], host: str, who: str) -> tuple[str, str]:
+def at_login(
+    text: str, wanted: Mapping[str, Any], host: str, who: str, attempt: Callable[[str | None], tuple[Any, str]]
+) -> tuple[str, str]:
     """Explain a failed login.
 
     Args:
@@ -125,11 +126,12 @@ def at_login(text: str, wanted: Mapping[str, Any], host: str, who: str) -> tuple
         wanted: the options of `postgresql.connect`.
         host: the host's name, or the directory of the socket.
         who: the OS user that connected.
+        attempt: logs in with another password, or with none; gives a connection, or None and libpq's text.
 
     Returns:
         The sentence, and the reason as `postgresql.PostgresqlError` has it.
     """
-    text = _one_line(text)
+    said, text = text, _one_line(text)
     port = wanted["login_port"]
     on_socket = host.startswith("/")
     facts = {
@@ -146,7 +148,21 @@ def at_login(text: str, wanted: Mapping[str, Any], host: str, who: str) -> tuple
     for pattern, reason, sentence in _LOGIN_ERRORS:
         if re.search(pattern, text):
             return sentence.format(**facts), reason
+    if wanted["login_password"] and _is_wrong_password(said, attempt):
+        return _WRONG_PASSWORD.format(**facts), "password"
     return f"No connection to the server at {facts['where']} as {facts['user']}: {text}.", "refused"
+
+
+def _is_wrong_password(text: str, attempt: Callable[[str | None], tuple[Any, str]]) -> bool:
+    """Whether this is how a server refuses any wrong password: its texts are in the language of its lc_messages."""
+
+    def answer(password: str | None) -> str:
+        connection, said = attempt(password)
+        if connection is not None:
+            connection.close()
+        return said
+
+    return _NO_PASSWORD in answer(None) and answer(secrets.token_hex(16)) == text
 
 
 def at_statement(error: Any) -> str:

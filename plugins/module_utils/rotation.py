@@ -133,11 +133,23 @@ def begin(
         RotationError: neither of the two works, and no other user is wanted.
     """
     if journal and journal.new == wanted:
-        return journal
+        if journal.ready or current != journal.old:
+            return journal
+        # Somebody may have written to the files since the killed run, which had not come to them.
+        absent = {name: None for name, data in journal.contents.items() if data is None}
+        return replace(journal, contents={**contents, **absent})
     let_in = works(current)
+    # The killed run may have prepared its user already.
+    former = {*journal.former, journal.old.user, journal.new.user} if journal else set()
     if journal and not let_in:
         # The run before was killed just between server and file.
-        return replace(journal, new=wanted, tried=(*journal.tried, journal.new.password), ready=False)
+        return replace(
+            journal,
+            new=wanted,
+            tried=(*journal.tried, journal.new.password),
+            former=tuple(sorted(former - {wanted.user})),
+            ready=False,
+        )
     if not journal and current == wanted and let_in:
         return None
     if not let_in and current.user == wanted.user and not works(wanted):
@@ -145,7 +157,6 @@ def begin(
             f"The server lets {wanted.user} in neither with the password that the files have nor with the new one, so "
             "there is nothing to rotate and nothing was changed; site.yml sets the password and writes the files."
         )
-    former = {*journal.former, journal.old.user} if journal else set()
     return Journal(
         old=current,
         worked=let_in,
@@ -217,7 +228,9 @@ class Places:
             target = database_target.Target(config, variables)
             if target.client("catalog") != "pg":
                 raise RotationError(f"{self.app_config} does not point at PostgreSQL yet; run site.yml first.")
-            login = target.admin_login()
+            # In schema mode a Backstage that makes no database never logs in to `postgres`, and may not be let in.
+            makes = target.mode != "schema" or target.plugin("catalog").ensure_database
+            login = target.admin_login() if makes else target.schema_login()
         except database_target.TargetError as error:
             raise RotationError(f"{error} {error.fix}") from error
         if login.password is None or not login.text_password:
@@ -300,7 +313,14 @@ class Rotation:
             raise RotationError(f"{self._path}: {error}.") from None
 
     def _write(self, journal: Journal) -> None:
-        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+        directory = os.path.dirname(self._path)
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise RotationError(
+                f"The directory {directory}, for what a killed run leaves to the next, cannot be made "
+                f"({error.strerror}); run with become: true."
+            ) from error
         with files.edit(self._path) as file:
             file.replace(journal.dump(), mode=0o600)
 
@@ -309,15 +329,37 @@ class Rotation:
         if self._wanted.password in self._wanted.user:
             raise RotationError("The new password is a part of the user's name, and so is easy to guess; take another.")
         app_config.check_password(self._wanted.password, self._places.values)
-        login = self._places.login()
-        current = Credentials(login.user, login.password or "")
+        current = self._current()
         before = self.journal
+        if before and before.new != self._wanted and not before.other_user and not dry:
+            current = self._end_switch(before, current)
         if before is None and current.user == self._wanted.user:
             self._places.check(current.password)
         journal = begin(before, current, self._wanted, self._places.contents(), self._works)
         if journal and journal != before and not dry:
             self._write(journal)
         return journal
+
+    def _current(self) -> Credentials:
+        login = self._places.login()
+        return Credentials(login.user, login.password or "")
+
+    def _end_switch(self, journal: Journal, current: Credentials) -> Credentials:
+        """Have the file say what the server has, where a killed run, or one on another app host, changed the server.
+
+        So all app hosts go back to the same password when the next rotation fails.
+        """
+        if self._works(current) or not self._works(journal.new):
+            return current
+        places = self._places
+        if places.values == "file":
+            # The options name the file of the user that is wanted, which may be another by now.
+            named = _referenced(places.app_config, _read(places.app_config))
+            places = replace(places, password_file=named or places.password_file)
+        places.check(current.password)
+        with files.edit(places.holder) as file:
+            file.replace(places.with_password(file.data or b"", journal.new.password))
+        return self._current()
 
     def switch(self) -> Journal | None:
         """Make server and file have the new password; for another user, see that the new login works."""
@@ -390,14 +432,27 @@ class Rotation:
 
     def _connect(self, who: Credentials) -> tuple[Any, dict[str, Any]]:
         if self._login is None:
-            self._login = self._places.login()
+            login = self._places.login()
+            # libpq is told to trust any certificate, as its rules are not those of Backstage.
+            problem = database_checks.tls_problem(login)
+            if problem:
+                raise RotationError(f"{problem.message} {problem.fix}")
+            self._login = login
         options = {
             **self._options,
             **database_checks.login_options(self._login),
             "login_user": who.user,
             "login_password": who.password,
         }
-        return postgresql.connect(options), options
+        try:
+            return postgresql.connect(options), options
+        except postgresql.PostgresqlError as error:
+            if error.reason == "library":
+                raise
+            login = replace(self._login, user=who.user)
+            raise postgresql.PostgresqlError(
+                " ".join(database_checks.login_problem(login, error)), error.reason
+            ) from error
 
     def _works(self, who: Credentials) -> bool:
         try:

@@ -30,7 +30,8 @@ options:
   stage:
     description:
       - V(begin) reads what the files say, asks the server whether the old or the new login works, and writes the
-        journal. There is nothing to do, and there is no journal, when the files say what is wanted and it works.
+        journal. There is nothing to do, and there is no journal, when the files say what is wanted and it works. Where
+        a run for another password was killed when the server had it and the file did not, the file gets it first.
       - V(switch) has the server and the file that holds the password changed, milliseconds apart. When O(user) is
         another than before it changes nothing, and fails when the new login does not work. It is B(changed) for as long
         as Backstage has to be restarted, so also where a killed run has changed server and file already.

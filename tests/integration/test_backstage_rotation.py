@@ -12,16 +12,25 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
+import json
 import os
 import re
+import subprocess
 import threading
 import time
 import types
 
 import psycopg2
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils import files, postgresql, rotation
+from ansible_collections.devportal.backstage.plugins.module_utils import (
+    database_checks,
+    database_target,
+    files,
+    postgresql,
+    rotation,
+)
 from ansible_collections.devportal.backstage.plugins.modules import backstage_rotation
+from servers import Server, free_port
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the journal is root's")
 
@@ -196,9 +205,34 @@ def test_a_run_that_was_killed_just_between_server_and_file(app, wanted):
     assert app.said() == (app.user, wanted)
     assert app.lets_in()
     app.rotate(wanted, ["roll_back"])
-    assert app.said() == (app.user, "the first secret")
+    # Of a third one it goes back to what the server had when that began.
+    assert app.said() == (app.user, "the first secret" if wanted == "the second secret" else "the second secret")
     assert app.lets_in()
     app.rotate(wanted, ["finish"])
+
+
+def test_a_run_that_was_killed_just_between_before_another_user_was_wanted(app):
+    owner, other = app.user, f"{app.user}_a"
+    app.rotate("the second secret", ["begin"])
+    app.server.query(f"ALTER ROLE {owner} PASSWORD 'the second secret'")
+    begun = app.stage("begin", "the third secret", other)
+    assert (begun["failed"], begun["other_user"], begun["former"]) == (False, True, [owner])
+    prepare(app, owner, other, "the third secret")
+    app.configure(other, "the third secret")
+    app.stage("roll_back", "the third secret", other)
+    assert app.said() == (owner, "the second secret")
+    assert app.lets_in()
+    app.stage("finish", "the third secret", other)
+
+
+@pytest.mark.parametrize("values", ["env"], indirect=True)
+def test_a_line_that_was_added_after_a_kill_stays(app):
+    app.rotate("the second secret", ["begin"])
+    with open(os.path.join(app.directory, ".env"), "a", encoding="utf-8") as stream:
+        stream.write("BY_HAND=1\n")
+    before = app.snapshot()
+    app.rotate("the second secret", ["begin", "switch", "roll_back", "finish"])
+    assert app.snapshot() == before
 
 
 @pytest.mark.parametrize(
@@ -300,6 +334,25 @@ def test_two_app_hosts_of_one_database(postgres_server, run_module, tmp_path):
         app.rotate("the second secret", ["finish"])
 
 
+def test_two_app_hosts_of_which_one_was_switched_when_the_run_was_killed(postgres_server, run_module, tmp_path):
+    apps = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        apps.append(App(postgres_server, run_module, tmp_path / name, "env"))
+    apps[1].configure(user=apps[0].user, password=apps[0].password)
+    for app in apps:
+        app.rotate("the second secret", ["begin"])
+    apps[0].rotate("the second secret", ["switch"])
+    for stage in ("begin", "switch"):
+        for app in apps:
+            app.rotate("the third secret", [stage])
+    assert [(app.said()[1], app.lets_in()) for app in apps] == [("the third secret", True)] * 2
+    for app in apps:
+        app.rotate("the third secret", ["roll_back", "finish"])
+    assert [(app.said()[1], app.lets_in()) for app in apps] == [("the second secret", True)] * 2
+    assert not [app for app in apps if app.has_journal()]
+
+
 def prepare(app, owner, user, password):
     """What the role backstage_postgresql does."""
     return app.call(
@@ -378,6 +431,85 @@ def test_what_cannot_be_rotated(app):
         app.write(os.path.basename(app.password_file(app.user)), "what nobody reads")
     words = refusal()
     assert "does not hold the password that Backstage reads" in words or "is scalar, not a mapping" in words
+
+
+@pytest.mark.parametrize("values", ["env"], indirect=True)
+def test_the_directory_of_the_journals_cannot_be_made(app):
+    journals = os.path.join(app.directory, ".env", "journals")
+    steps = rotation.Rotation(places_of(app), rotation.Credentials(app.user, "x"), {}, journals=journals)
+    with pytest.raises(rotation.RotationError, match=f"{journals}.*Not a directory.*become: true"):
+        steps.begin()
+
+
+def connection_of(app, user=None, **more):
+    return {"host": app.server.host, "port": app.server.port, "user": user or app.user, **more}
+
+
+@pytest.mark.parametrize("values", ["literal"], indirect=True)
+def test_a_role_that_may_not_connect_to_postgres(postgres_server, app):
+    """In schema mode without ensureExists Backstage logs in to its own database only."""
+    name = f"{app.user}_data"
+    postgres_server.query(f"CREATE DATABASE {name}")
+    connection = connection_of(app, password="the first secret", database=name)
+    database = {"client": "pg", "pluginDivisionMode": "schema", "connection": connection}
+    postgres_server.query("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC")
+    try:
+        app.write(app.name, json.dumps({"backend": {"database": {**database, "ensureExists": True}}}))
+        refused = app.run_module(
+            "backstage_rotation", stage="begin", directory=app.directory, values="literal", user=app.user,
+            password="the second secret", path=os.path.join(app.directory, app.name),
+        )  # fmt: skip
+        assert "GRANT CONNECT" in refused["msg"]
+        assert "login_" not in refused["msg"]
+        app.write(app.name, json.dumps({"backend": {"database": {**database, "ensureExists": False}}}, indent=2))
+        app.rotate("the second secret")
+        app.server.connect(user=app.user, password="the second secret", dbname=name).close()
+    finally:
+        postgres_server.query("GRANT CONNECT ON DATABASE postgres TO PUBLIC")
+
+
+@pytest.mark.parametrize("values", ["env"], indirect=True)
+def test_no_server_answers(app):
+    app.call("backstage_env_file", path=os.path.join(app.directory, ".env"), variables={"POSTGRES_PORT": free_port()})
+    refused = app.stage("begin", "the second secret", process=True)
+    assert "correct host and port of backend.database.connection" in refused["msg"]
+    assert "login_" not in refused["msg"]
+
+
+def test_no_password_goes_to_a_server_that_backstage_would_not_trust(run_module, tmp_path):
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key),
+         "-out", str(certificate)], check=True, capture_output=True,
+    )  # fmt: skip
+    server = Server()
+    try:
+        server.write("data/server.key", key.read_text())
+        server.write("data/server.crt", certificate.read_text())
+        server.configure({"ssl": "on", "log_connections": "on"})
+        server.restart()
+        app = App(server, run_module, tmp_path, "literal")
+        trusted = connection_of(app, password="the first secret", ssl={"ca": certificate.read_text()})
+        for connection, words in (
+            ({**trusted, "ssl": True}, "does not trust the TLS certificate"),
+            ({**trusted, "ssl": {**trusted["ssl"], "cert": "x"}}, "a client certificate"),
+        ):
+            app.write(app.name, json.dumps({"backend": {"database": {"client": "pg", "connection": connection}}}))
+            mark = len(server.read_log())
+            refused = app.stage("begin", "the second secret")
+            assert words in refused["msg"]
+            assert "backend.database.connection" in refused["msg"]
+            assert app.user not in server.read_log()[mark:]
+        missing = database_target.Tls(verify=True, more_authorities="/nonexistent")
+        login = database_target.Login(server.host, server.port, app.user, "postgres", tls=missing)
+        assert "does not trust" in database_checks.tls_problem(login).message
+        config = {"backend": {"database": {"client": "pg", "connection": trusted}}}
+        app.write(app.name, json.dumps(config, indent=2))
+        app.rotate("the second secret")
+        app.server.connect(user=app.user, password="the second secret").close()
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("values", ["env"], indirect=True)

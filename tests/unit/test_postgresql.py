@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import sys
 
@@ -75,6 +76,7 @@ class _Driver:
         self.settings = settings
         self.environment = dict(os.environ)
         self.uid = os.geteuid()
+        self.locale = locale.setlocale(locale.LC_MESSAGES)
         raise self.Error(self.text)
 
 
@@ -121,6 +123,72 @@ def test_the_environment_has_no_say_and_stays(monkeypatch):
     assert dict(os.environ) == before
     assert driver.settings["host"] == "db"
     assert not os.path.exists(driver.settings["passfile"])
+
+
+def test_libpq_speaks_english_only_for_the_call(monkeypatch):
+    before = locale.setlocale(locale.LC_MESSAGES)
+    locale.setlocale(locale.LC_MESSAGES, "C.UTF-8")
+    try:
+        _error, driver = _failure(monkeypatch, "FATAL: no")
+        assert driver.locale == "C"
+        assert locale.setlocale(locale.LC_MESSAGES) == "C.UTF-8"
+    finally:
+        locale.setlocale(locale.LC_MESSAGES, before)
+
+
+class _Foreigner(_Driver):
+    """Says no by what it is asked with; "in" stands for a login."""
+
+    def __init__(self, own, another, none):
+        super().__init__(None)
+        self.answers = {"s3cr3t": own, None: none}
+        self.another = another
+        self.asked = []
+        self.open = 0
+
+    def connect(self, **settings):
+        self.asked.append(settings.get("password"))
+        text = self.answers.get(self.asked[-1], self.another)
+        if text != "in":
+            raise self.Error(text)
+        self.open += 1
+        return self
+
+    def close(self):
+        self.open -= 1
+
+
+WRONG = "FATAL:  Passwort-Authentifizierung für Benutzer »app« fehlgeschlagen"
+NONE = "fe_sendauth: no password supplied"
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason", "tries"),
+    [
+        ((WRONG, WRONG, NONE), "password", 3),
+        (("FATAL:  Rolle »app« hat keine Berechtigung zum Einloggen", WRONG, NONE), "refused", 3),
+        (("FATAL:  Datenbank »x« existiert nicht", "in", "in"), "refused", 2),
+        (("FATAL:  Datenbank »x« existiert nicht", "in", NONE), "refused", 3),
+        (("FATAL:  schon zu viele Verbindungen",) * 3, "refused", 2),
+        (("FATAL:  password authentication failed", "", ""), "password", 1),
+    ],
+)
+def test_a_wrong_password_at_a_server_that_speaks_another_language(monkeypatch, answers, reason, tries):
+    driver = _Foreigner(*answers)
+    monkeypatch.setitem(sys.modules, "psycopg2", driver)
+    with pytest.raises(PostgresqlError) as caught:
+        postgresql.connect({"login_host": "db", "login_user": "app", "login_password": "s3cr3t"})
+    assert caught.value.reason == reason
+    assert (len(driver.asked), driver.open) == (tries, 0)
+    assert ("correct login_user and login_password" in str(caught.value)) is (reason == "password")
+
+
+def test_without_a_password_nothing_else_is_tried(monkeypatch):
+    driver = _Foreigner("", "", WRONG)
+    monkeypatch.setitem(sys.modules, "psycopg2", driver)
+    with pytest.raises(PostgresqlError):
+        postgresql.connect({"login_host": "db"})
+    assert driver.asked == [None]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

@@ -34,6 +34,19 @@ def test_another_password():
     assert begin(journal, TWO, TWO, TWO) == journal
 
 
+def test_the_files_are_kept_as_they_are_when_the_next_run_begins():
+    """Somebody may have added a line since; a file that the killed run made goes again."""
+    journal = Journal(old=A, worked=True, new=B, contents={"/srv/.env": b"older", "/srv/password-b": None})
+    contents = {"/srv/.env": b"by hand", "/srv/password-b": b"made by the killed run"}
+
+    def again(journal, current):
+        return rotation.begin(journal, current, B, contents, lambda _who: True)
+
+    assert again(journal, A) == replace(journal, contents={"/srv/.env": b"by hand", "/srv/password-b": None})
+    assert again(journal, B) == journal
+    assert again(replace(journal, ready=True), A) == replace(journal, ready=True)
+
+
 def test_another_user():
     journal = begin(None, A, B, A)
     assert journal.other_user
@@ -58,6 +71,9 @@ def test_a_user_who_was_left_in_a_killed_run_is_retired_later():
     assert not again.other_user
     assert again.former == ("backstage_a",)
     assert begin(journal, B, A, A, B).former == ("backstage_b",)
+    # Prepared on the server, and in no file yet.
+    assert begin(journal, A, A, A).former == ("backstage_b",)
+    assert begin(journal, A, Credentials("backstage_c", "x")).former == ("backstage_a", "backstage_b")
 
 
 def test_what_the_files_say_does_not_work():
