@@ -512,7 +512,7 @@ def _explain(cluster: Cluster, settings: Mapping[str, str], stderr: str, stage: 
     if not problems:
         raise ClusterError(f"postgres cannot check the settings: {_one_line(stderr)}")
     raise ClusterError(
-        "Refused, and nothing was changed: "
+        "Refused, and no setting or rule was changed: "
         + " ".join(_problem_sentence(cluster, settings, problem) for problem in problems)
     )
 

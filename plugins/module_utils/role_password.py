@@ -236,6 +236,8 @@ def ensure(connection: Any, wanted: Wanted, login: Mapping[str, Any], dry: bool 
 
 def _ensure(cursor: Any, wanted: Wanted, login: Mapping[str, Any], dry: bool) -> Outcome:
     role = _role(cursor, wanted)
+    if not role.exists and wanted.owner and wanted.password is None:
+        return Outcome("none", None, (), {}, {}, ())  # no member of the owner, so not ours to ask for
     if not role.exists and not wanted.create:
         raise postgresql.PostgresqlError(_unknown(cursor, wanted.name), "statement")
     stored, kind, kept = None, "none", None
@@ -492,7 +494,11 @@ def _set_unseen(cursor: Any, name: str, verifier: str) -> bool:
         cursor.execute("ROLLBACK TO SAVEPOINT unseen")
         return False
     template = cursor.mogrify("%s", (f"ALTER ROLE {name.replace('%', '%%')} PASSWORD %L",)).decode()
-    body = f"BEGIN EXECUTE format({template}, (SELECT verifier FROM pg_temp.devportal_verifier)); END"
+    # Raised anew, an error has no CONTEXT, which would have the statement. OTHERS leaves out a cancelled one.
+    body = (
+        f"BEGIN EXECUTE format({template}, (SELECT verifier FROM pg_temp.devportal_verifier)); "
+        "EXCEPTION WHEN OTHERS OR QUERY_CANCELED THEN RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = SQLERRM; END"
+    )
     cursor.execute("DO " + cursor.mogrify("%s", (body,)).decode())
     return True
 

@@ -330,11 +330,20 @@ def run(params, check):
         found = clusters()
         cluster = choose(found, installed, version, name, False)
     start, service = present and cluster.start != "auto", present and not starts_at_boot()
+    # All that a refusal would have to undo comes last; but what is disabled pg_ctlcluster does not start.
+    disabled = start and cluster.start == "disabled" and not check
+    if disabled:
+        set_start(cluster, "manual")
+    try:
+        outcome = configure(cluster, wanted, found, restart=params["restart"], check=check)
+    except Exception:
+        if disabled:
+            set_start(cluster, "disabled")
+        raise
     if start and not check:
         set_start(cluster, "auto")
     if service and not check:
         start_at_boot()
-    outcome = configure(cluster, wanted, found, restart=params["restart"], check=check)
     return {
         "changed": created or start or service or outcome.changed,
         "created": created,
@@ -398,8 +407,15 @@ def _done(outcome):
     return {name: getattr(outcome, name) for name in names}
 
 
+class _Module(AnsibleModule):
+    def _log_invocation(self):
+        # It logs the repr() of the rules, in which a value may be written otherwise than it is.
+        self.no_log_values |= {repr(value)[1:-1] for value in self.no_log_values if isinstance(value, str)}
+        super()._log_invocation()
+
+
 def main():
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = _Module(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         result, outcome = run(module.params, module.check_mode)
     except (ClusterError, FileError, PgConfigError, PostgresqlError) as error:

@@ -17,6 +17,8 @@ description:
     is not written down either. Where it may not, the verifier is sent as the data of a C(COPY) into a temporary table,
     which the server does not log; only where the role may make no such table, the one statement that sets the verifier
     can be in the server's log.
+  - Where it may not and the server has C(pg_stat_statements.track=all), the verifier, not the password, stays in the
+    view C(pg_stat_statements), which roles with C(pg_read_all_stats) read.
   - Where C(pg_authid) may not be read, as with managed databases, the module asks by logging in as the role over TCP.
   - SASLprep is done as PostgreSQL does it, with its fall-back to the text as it is.
 author:
@@ -99,7 +101,7 @@ options:
         O(role_attr_flags) has besides C(LOGIN), C(INHERIT) and their opposites, which stay with O(name).
       - A superuser is refused.
       - With O(state=absent), O(name) loses its password only when it is the owner or a member of it and no superuser.
-        Any other role may serve others, so it is left as it is, with a warning.
+        Any other role may serve others, so it is left as it is, with a warning. A missing role is no error then.
     type: str
 notes:
   - When O(login_user) is the role itself and the connection is over TCP, O(password) is tried first and

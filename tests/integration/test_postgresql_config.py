@@ -236,6 +236,29 @@ class TestMaking:
         assert start.read_bytes() == old
         made.is_quiet()
 
+    @pytest.mark.parametrize("mode", [b"manual", b"disabled"])
+    @pytest.mark.parametrize("check", [True, False])
+    def test_a_refusal_leaves_the_start_as_it_was(self, made, mode, check):
+        start = made.config / "start.conf"
+        made.control("stop")
+        start.write_bytes(start.read_bytes().replace(b"\nauto\n", b"\n" + mode + b"\n"))
+        before = {path: value[0] for path, value in made.files().items()}
+        result = made.run({"work_mem": "12XB"}, check=check)
+        assert "no setting or rule was changed" in result["msg"]
+        assert {path: value[0] for path, value in made.files().items()} == before
+        assert made.cluster().status == "down"
+
+    def test_a_refusal_leaves_a_new_cluster_for_the_next_run(self, run_module):
+        one = Made(run_module)
+        try:
+            text = one.run({"work_mem": "12XB"}, initdb_options=["--no-sync"])["msg"]
+            assert "no setting or rule was changed" in text
+            assert (one.cluster().status, one.cluster().start) == ("down", "manual")
+            assert one.ok()["started"]
+            assert one.cluster().start == "auto"
+        finally:
+            one.drop()
+
 
 class TestSettings:
     def test_a_reload_is_enough(self, made):
@@ -466,6 +489,26 @@ class TestRules:
         for _run in range(2):
             assert "geheim" not in json.dumps(made.ok(rules=[rule], diff=True))
         assert b'ldapbindpasswd="geheim, geheim"' in made.access_file.read_bytes()
+
+
+def test_the_system_log_has_no_secret(made, tmp_path):
+    """Ansible logs what a module is called with; the list of rules as Python writes it."""
+    log = tmp_path / "log"
+    capture = (
+        "from ansible.module_utils import basic\n"
+        "basic.has_journal = False\n"
+        f"basic.AnsibleModule._log_to_syslog = lambda self, text: open({str(log)!r}, 'a').write(text)\n"
+    )
+    rule = {**RULES[0], "method": "ldap"}
+    secrets = ["geheim\\geheim", "geheim'\"geheim", "geheim\tgeheim", "geheim\xadgeheim", "it's geheim"]
+    rules = [{**rule, "secret_options": {"ldapbindpasswd": secret}} for secret in secrets]
+    call = {"name": "postgresql_config", "args": made.arguments(rules=rules, _ansible_check_mode=True)}
+    subprocess.run(
+        [sys.executable, "-c", capture + _RUNNER], input=json.dumps(call).encode(), capture_output=True, check=False
+    )
+    text = log.read_text()
+    assert "ldapbindpasswd" in text
+    assert "geheim" not in text
 
 
 class TestHealing:

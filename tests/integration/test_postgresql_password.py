@@ -22,8 +22,10 @@ import subprocess
 import threading
 import unicodedata
 
+import jinja2
 import psycopg2
 import pytest
+import yaml
 from ansible_collections.devportal.backstage.plugins.module_utils import postgresql, role_password, scram
 from psycopg2.extensions import quote_ident
 from servers import Server, free_port
@@ -594,6 +596,44 @@ def test_nobody_sees_the_statement(server):
     assert not [query for query in seen if "marked-" in query or "SCRAM" in query]
 
 
+def test_a_server_that_speaks_german(run_module):
+    """The role itself, whose wrong password is to be told from all else."""
+    server = Server()
+    try:
+        locales = os.path.join(server.directory, "locales")
+        os.mkdir(locales)
+        try:
+            # Exit status 1 is but a warning.
+            command = ["localedef", "-i", "de_DE", "-f", "UTF-8", f"{locales}/de_DE.UTF-8"]
+            subprocess.run(command, capture_output=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("localedef is not installed")
+        if not os.listdir(locales):
+            pytest.skip("the source of the locale de_DE is not installed")
+        server.configure({"lc_messages": "de_DE.UTF-8"})
+        server.stop()
+        control = os.path.join(server.programs, "pg_ctl")
+        start = ("-w", "-s", "-D", server.data, "-l", server.log, "start")
+        server.run("/usr/bin/env", f"LOCPATH={locales}", control, *start)
+        with pytest.raises(psycopg2.OperationalError) as caught:
+            server.connect(password="wrong")
+        if "fehlgeschlagen" not in str(caught.value):
+            pytest.skip("the German texts of the server are not installed")
+        server.query("CREATE ROLE app LOGIN PASSWORD 'old secret'")
+
+        def call(login, **arguments):
+            own = {"name": "app", "password": "new secret", "login_port": server.port}
+            return run_module("postgresql_password", **{**own, **as_role(server, "app", login), **arguments})
+
+        assert call("old secret")["changed"]
+        again = call("old secret")
+        assert (again["failed"], again["changed"]) == (False, False), again
+        assert "correct login_user and login_password" in call("wrong", password="newer secret")["msg"]
+        assert "existiert nicht" in call("new secret", login_db="gone")["msg"]
+    finally:
+        server.close()
+
+
 def _certificates(directory):
     """A CA, another CA, and a certificate of the first for localhost."""
 
@@ -791,3 +831,57 @@ def test_the_npm_package_logs_in_where_we_say_so(postgres_server):
         # Unassigned characters count as different to be safe; node lets most of them in.
         unassigned = any(unicodedata.category(character) == "Cn" for character in password)
         assert scram.same_in_node_pg(password) == answer or (answer and unassigned), ascii(password)
+
+
+def test_what_a_password_hook_refuses_or_somebody_cancels_is_not_written_down():
+    """In a session without rights: an error inside a function is logged with the statement that the function ran."""
+    server = Server(settings={"shared_preload_libraries": "passwordcheck", "log_error_verbosity": "verbose"})
+    try:
+        server.query("CREATE ROLE hooked1 LOGIN PASSWORD 'old secret 1'")
+        login = {"login_port": server.port, **as_role(server, "hooked1", "old secret 1")}
+        connection = postgresql.connect(login)
+        with pytest.raises(postgresql.PostgresqlError, match="must not") as caught:
+            role_password.ensure(connection, role_password.Wanted("hooked1", "hooked1"), login)
+        # A statement that is cancelled, while it waits for another session.
+        first = server.connect()
+        first.cursor().execute("BEGIN; ALTER ROLE hooked1 CONNECTION LIMIT 9")
+        cursor = connection.cursor()
+        cursor.execute("BEGIN; SET LOCAL statement_timeout = '1s'")
+        with pytest.raises(psycopg2.errors.QueryCanceled):
+            role_password._set_unseen(cursor, '"hooked1"', str(scram.make("new secret 2", 1)))
+        first.close()
+        connection.close()
+        log = server.read_log()
+        assert "password must not" in log
+        assert "canceling statement" in log
+        assert "SCRAM-SHA-256$" not in log + str(caught.value)
+        assert lets_in(server, "hooked1", "old secret 1")
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_former_user_that_is_gone_is_no_error(call, role, check):
+    result = call(check=check, name="never_made", state="absent", owner=role, role_attr_flags=["NOLOGIN"])
+    assert not result["failed"], result
+    assert (result["changed"], result["stored"]) == (False, "none")
+    assert "There is no role" in call(check=check, name="never_made", state="absent")["msg"]
+
+
+@pytest.mark.parametrize(
+    ("apps", "retires"),
+    [
+        ([(True, True), (False, False)], True),
+        ([(True, True), (True, False)], False),
+        ([(True, True), (True, True)], True),
+    ],
+)
+def test_the_playbook_retires_the_former_user_once_all_that_had_to_are_ready(apps, retires):
+    path = os.path.join(os.path.dirname(role_password.__file__), "..", "..", "playbooks", "rotate_password.yml")
+    with open(path, encoding="utf-8") as stream:
+        play = next(play for play in yaml.safe_load(stream) if play["name"] == "Retire the former user")
+    condition = next(one for one in play["tasks"][0]["when"] if "ready" in one)
+    shown = [{"needed": needed, "ready": ready} for needed, ready in apps]
+    environment = jinja2.Environment()
+    environment.filters["length"] = lambda items: len(list(items))  # Ansible makes lists of what the filters yield
+    assert environment.compile_expression(condition)(__rotate_apps=shown) is retires
