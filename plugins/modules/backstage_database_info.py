@@ -40,7 +40,8 @@ options:
     default: []
   env_file:
     description:
-      - The file that the environment of Backstage comes from.
+      - The file that the environment of Backstage comes from. With a C(-) before it, as in systemd's
+        C(EnvironmentFile=), it may be missing.
       - The environment of this module itself never counts.
     type: path
   env_format:
@@ -268,6 +269,7 @@ table:
 
 import os
 import pwd
+import re
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils import (
@@ -279,6 +281,16 @@ from ansible_collections.devportal.backstage.plugins.module_utils import (
 )
 
 MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
+_SECRET_NAME = re.compile(
+    r"PASS|PW|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|COOKIE|SIGN|WEBHOOK|CONNECTION|DSN|UR[IL]|PAT$", re.IGNORECASE
+)
+
+
+def _show_what_is_no_secret(module: AnsibleModule) -> None:
+    """Take common words, such as `production` and `1`, out of what Ansible masks in the result."""
+    given = [(name, str(value)) for name, value in module.params["environment"].items()]
+    secret = {value for name, value in given if _SECRET_NAME.search(name) or "://" in value}
+    module.no_log_values -= {value for _name, value in given} - secret - {module.params["login_password"]}
 
 
 def _environment(asked: dict) -> tuple[dict[str, str], list[str]]:
@@ -288,9 +300,11 @@ def _environment(asked: dict) -> tuple[dict[str, str], list[str]]:
     if not path:
         return given, []
     try:
-        with open(path, "rb") as stream:
+        with open(path.removeprefix("-"), "rb") as stream:
             found = env_file.read(stream.read(), asked["env_format"])
     except OSError as error:
+        if path.startswith("-") and isinstance(error, FileNotFoundError):
+            return given, []
         raise config_loader.ConfigLoaderError(f"{path}: the env file cannot be read: {error.strerror}.") from error
     except env_file.EnvFileError as error:
         raise config_loader.ConfigLoaderError(f"{path}: {error}") from error
@@ -393,6 +407,7 @@ def main() -> None:
         mutually_exclusive=[("directory", "login_host")],
         supports_check_mode=True,
     )
+    _show_what_is_no_secret(module)
     if not config_loader.HAS_YAML:
         if not module.check_mode:
             module.fail_json(msg=MISSING_YAML)

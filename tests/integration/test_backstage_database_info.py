@@ -12,6 +12,8 @@ import subprocess
 import sys
 
 import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils import config_loader
+from ansible_collections.devportal.backstage.plugins.modules import backstage_database_info
 from servers import Server, free_port
 
 NAME = "backstage_database_info"
@@ -258,3 +260,25 @@ def test_the_playbook_fails_without_a_host(tmp_path):
     )
     assert done.returncode == 2, done.stdout
     assert "no host in the group backstage" in done.stdout
+
+
+def test_a_harmless_variable_masks_nothing_of_the_result(run_module, server, tmp_path):
+    given = {
+        "BACKSTAGE_ENV": "production", "DEBUG": "1", "RETRIES": 2, "GREETING": "hidden", "SSH_KEY": "hidden",
+        "PROXY": "http://somebody:word@proxy",
+    }  # fmt: skip
+    asked = app(tmp_path, server, HOST="hidden")
+    (tmp_path / "app-config.production.yaml").write_text("app: {title: 'http://somebody:word@proxy'}\n")
+    result = run_module(NAME, environment=given, **asked)
+    assert result["config_files"] == [f"{tmp_path}/app-config.yaml", f"{tmp_path}/app-config.production.yaml"]
+    assert result["port"] == server.port
+    assert "hidden" not in json.dumps(result)
+
+
+def test_an_env_file_that_may_be_missing(tmp_path):
+    asked = {"environment": {"A": "1"}, "env_format": "systemd", "env_file": f"-{tmp_path}/.env"}
+    assert backstage_database_info._environment(asked) == ({"A": "1"}, [])
+    (tmp_path / ".env").write_text("B=2\n")
+    assert backstage_database_info._environment(asked) == ({"A": "1", "B": "2"}, [])
+    with pytest.raises(config_loader.ConfigLoaderError, match="cannot be read"):
+        backstage_database_info._environment({**asked, "env_file": f"{tmp_path}/none"})
