@@ -11,11 +11,13 @@ options:
   owner:
     description:
       - Name or number of the user that owns the file.
-      - Without it the owner is kept; a new file belongs to the owner of its directory.
+      - Without it the owner is kept; a new file belongs to the owner of its directory, or, without root's rights,
+        to the user who makes it.
     type: str
   group:
     description:
       - Name or number of the file's group.
-      - Without it the group is kept; a new file belongs to the group of its directory.
+      - Without it the group is kept; a new file belongs to the group of its directory, or, without root's rights
+        and outside that group, to the group of the user who makes it.
     type: str
 """

@@ -232,22 +232,22 @@ def check_database(database: Mapping[str, Any]) -> None:
         if key in database:
             where = "is always pg here" if key == "client" else f"is the option {key}"
             raise AppConfigError(f"database.{key}: {key} {where}; take it out of database.")
-    connection = database.get("connection")
-    if isinstance(connection, Mapping):
-        for key in KEYS:
-            if key in connection:
-                raise AppConfigError(f"database.connection.{key} is the option {key}; take it out of database.")
-        if "connectionString" in connection:
-            raise AppConfigError(
-                "database.connection.connectionString would win over host and the others; leave it out."
-            )
-        if connection.get("type") not in (None, "default"):
-            raise AppConfigError(
-                "database.connection.type: with this type the cloud provider gives the password, not this module; "
-                "write such a connection by hand."
-            )
-    elif connection is not None:
-        raise AppConfigError("database.connection is not a dictionary: give its further keys, such as ssl.")
+    connection = database.get("connection", {})
+    if not isinstance(connection, Mapping) or _is_reference(connection):
+        raise AppConfigError(
+            "database.connection is not a dictionary of further keys: give these themselves, such as ssl, "
+            "or leave it out."
+        )
+    for key in KEYS:
+        if key in connection:
+            raise AppConfigError(f"database.connection.{key} is the option {key}; take it out of database.")
+    if "connectionString" in connection:
+        raise AppConfigError("database.connection.connectionString would win over host and the others; leave it out.")
+    if connection.get("type") not in (None, "default"):
+        raise AppConfigError(
+            "database.connection.type: with this type the cloud provider gives the password, not this module; "
+            "write such a connection by hand."
+        )
     _keys(_DATABASE)(database, "database")
 
 
@@ -384,10 +384,11 @@ def absent(data: bytes) -> Patched:
     document = _parse(data)
     old = _block(document)
     patched = Patched(data)
-    connection = old.get("connection")
-    ours = isinstance(connection, dict) and any(key in connection for key in KEYS)
-    if not old or (old.get("client") in (*_SQLITE_CLIENTS, "embedded-postgres") and not ours):
+    client, connection = old.get("client"), old.get("connection")
+    half_done = client in _SQLITE_CLIENTS and isinstance(connection, dict) and any(key in connection for key in KEYS)
+    if not old or not (client in ("pg", None) or half_done):
         return patched
+    _check_own(document, connection)
     new = dict(old)
     for key in (*KEYS, "pluginDivisionMode"):
         _remove(new, key, "backend.database", patched.removed)
@@ -430,7 +431,7 @@ def standing(path: str, files: Sequence[str], variables: Mapping[str, str | None
     config = config_loader.load(os.path.dirname(path), known, files, variables.keys() - known.keys())
     place = files.index(path)
     wins = {}
-    warnings: dict[str, list[str]] = {}
+    hiding: dict[str, tuple[str, list[str]]] = {}  # by file or variable, each with the first place in it
     for name in SET_KEYS:
         wins[name] = path
         for index in range(place + 1, len(config.layers)):
@@ -439,8 +440,8 @@ def standing(path: str, files: Sequence[str], variables: Mapping[str, str | None
             if by is None:
                 continue
             wins[name] = files[index] if index < len(files) else by
-            warnings.setdefault(f"{by}{note}", []).append(name)
-    told = [f"{', '.join(names)}: {by} hides what is written to {path}." for by, names in warnings.items()]
+            hiding.setdefault(wins[name], (by, []))[1].append(f"{name}{note}")
+    told = [f"{', '.join(names)}: {by} hides what is written to {path}." for by, names in hiding.values()]
     for index in range(place):
         kind = _at(config.layers[index].data, (*PATH, "connection", "type"))
         if kind in _MANAGED_TYPES:
@@ -490,9 +491,11 @@ def _parse(data: bytes) -> Document:
             f"{', '.join(map(str, conflicts))}); resolve the merge first."
         )
     try:
-        return Document(data)
+        document = Document(data)
+        document.tree  # noqa: B018  what no configuration holds, anywhere in the file, is said here
     except YamlPatchError as error:
         raise AppConfigError(f"{error}; correct the file first.") from error
+    return document
 
 
 def _block(document: Document) -> dict[str, Any]:
@@ -501,11 +504,11 @@ def _block(document: Document) -> dict[str, Any]:
     root = document.find(())
     if root is not None and root.kind != "mapping" and root.value is not None:
         raise AppConfigError(f"the file is a {root.kind}, not a mapping; is it an app-config file?")
-    for length in range(1, len(PATH) + 1):
+    for length in range(len(PATH) + 1):
         node = document.find(PATH[:length])
         if node is None or (node.kind == "scalar" and node.value is None):
             return {}
-        where = ".".join(PATH[:length])
+        where = ".".join(PATH[:length]) or "the file"
         if node.kind == "alias":
             raise AppConfigError(
                 f"line {node.line}: {where} is an alias (*): what stands there is used elsewhere too; "
@@ -522,19 +525,25 @@ def _block(document: Document) -> dict[str, Any]:
     return block
 
 
+def _check_own(document: Document, connection: Any) -> None:
+    """Refuse a connection whose keys stand elsewhere."""
+    where = "backend.database.connection"
+    node = document.find((*PATH, "connection"))
+    if node is not None and node.kind == "alias":
+        raise AppConfigError(f"line {node.line}: {where} is an alias (*): write it out first.")
+    if isinstance(connection, dict) and "$include" in connection:
+        raise AppConfigError(
+            f"line {node.line if node else 0}: {where} comes from another file ($include); "
+            "change it there, or write it out first."
+        )
+
+
 def _connection_after(
     document: Document, old: dict[str, Any], wanted: Mapping[str, Data], patched: Patched
 ) -> dict[str, Any]:
     where = "backend.database.connection"
     before = old.get("connection")
-    node = document.find((*PATH, "connection"))
-    if node is not None and node.kind == "alias":
-        raise AppConfigError(f"line {node.line}: {where} is an alias (*): write it out first.")
-    if isinstance(before, dict) and "$include" in before:
-        raise AppConfigError(
-            f"line {node.line if node else 0}: {where} comes from another file ($include); "
-            "change it there, or write it out first."
-        )
+    _check_own(document, before)
     if not isinstance(before, dict) or _is_reference(before):
         return {**wanted, **_from_string(before, old, patched.warnings)}
     after = dict(before)
@@ -571,7 +580,8 @@ def _from_string(before: Any, old: Mapping[str, Any], warnings: list[str]) -> di
             url = urlsplit(before)
         except ValueError:
             return {}
-        names = [part.split("=")[0] for part in url.query.split("&") if part]
+        # With an @ in it, this is a part of a password that was not URL-encoded.
+        names = [part.split("=")[0] for part in url.query.split("&") if part and "@" not in url.query]
         if names:
             warnings.append(
                 f"{where} was a connection string with {', '.join(names)}; give these in database.connection."
@@ -656,7 +666,10 @@ def _merged(old: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
         if value is None:
             result.pop(key, None)
         elif isinstance(value, Mapping) and not _is_reference(value):
-            result[key] = _merged(below if isinstance(below, dict) and not _is_reference(below) else {}, value)
+            there = below if isinstance(below, dict) and not _is_reference(below) else None
+            merged = _merged(there or {}, value)
+            if merged or there is not None or not value:  # no empty one is made only to take keys from it
+                result[key] = merged
         else:
             result[key] = value
     return result

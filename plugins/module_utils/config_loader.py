@@ -301,7 +301,10 @@ class _Environment:
 def _read_file(path: str, environment: _Environment) -> _Layer:
     layer = _Layer(os.path.basename(path))
     document = _document(path, "Backstage does not start without it; make it, or correct the list of config files.")
-    tree = document.tree
+    try:
+        tree = document.tree
+    except YamlPatchError as error:
+        raise ConfigLoaderError(f"{path}: {error}") from error
     if tree is None:
         return layer
 

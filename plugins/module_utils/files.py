@@ -33,6 +33,11 @@ class FileError(Exception):
     """A file cannot be read or replaced; the text names the file, the reason and the remedy."""
 
 
+def backup_name(path: str) -> str:
+    """What a backup that is made now is called."""
+    return f"{path}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S~', time.localtime())}"
+
+
 class EditedFile:
     """One regular file, held under its directory's lock by `edit`.
 
@@ -40,7 +45,7 @@ class EditedFile:
         path: where the bytes really are, symbolic links followed.
         data: the present content, or None where there is no file.
         mode: the present permission bits, or None where there is no file.
-        uid, gid: the present owner; for a file yet to be made, its directory's.
+        uid, gid: the present owner; for a file yet to be made, its directory's as far as this process may set it.
         links: how many names the file has; replacing one leaves the others with the old content.
     """
 
@@ -55,8 +60,7 @@ class EditedFile:
         self.data: bytes | None = None
         self.mode: int | None = None
         self.links = 0
-        info = os.fstat(descriptor)
-        self.uid, self.gid = info.st_uid, info.st_gid
+        self.uid, self.gid = _new_owner(os.fstat(descriptor))
         with contextlib.suppress(FileNotFoundError):
             self._read()
 
@@ -96,7 +100,7 @@ class EditedFile:
         Args:
             data: the whole new content.
             mode: permission bits; None keeps those there are, 0600 for a new file.
-            uid, gid: owner; None keeps it (for a new file, the directory's owner).
+            uid, gid: owner; None means those of the attributes.
             backup: keep the old content beside the file, with the same owner, and no right that `mode` takes away.
             check: called with the path of the new content before it counts; what it raises stops the replacement.
 
@@ -107,7 +111,7 @@ class EditedFile:
             FileError: the file system refuses, or somebody else changed the file meanwhile. It is then left as it is.
         """
         _sweep(self._descriptor, self._name)
-        saved = f"{self._name}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S~', time.localtime())}"
+        saved = backup_name(self._name)
         try:
             if backup := backup and self.data is not None:
                 kept = self.mode if mode is None or self.mode is None else self.mode & mode
@@ -254,7 +258,7 @@ def wanted_rights(path: str, asked: Mapping[str, Any], check_mode: bool) -> dict
     Args:
         path: the file, for the error's text.
         asked: the options; an octal number as text, and names or numbers. None means: keep what is there.
-        check_mode: owner and group are then not looked up, as an earlier task would perhaps have made them.
+        check_mode: a name that this host does not know then passes, as an earlier task would perhaps have made it.
 
     Returns:
         `mode`, `uid` and `gid` as `EditedFile.replace` takes them.
@@ -265,19 +269,28 @@ def wanted_rights(path: str, asked: Mapping[str, Any], check_mode: bool) -> dict
     mode, owner, group = asked["mode"], asked["owner"], asked["group"]
     if isinstance(mode, str) and re.fullmatch(r"0?[0-7]{3,4}", mode):
         mode = int(mode, 8)
-    if mode is not None and (isinstance(mode, bool) or not isinstance(mode, int)):
+    elif mode is not None and (not isinstance(mode, int) or isinstance(mode, bool) or not 0 <= mode <= 0o777):
+        # 644 without quotes is 0o1204.
         raise FileError(f"{path}: mode: {mode!r} is not an octal number in quotes such as '0600'.")
-    if check_mode:
-        return {"mode": mode, "uid": None, "gid": None}
+    uid = gid = None
     try:
         uid = owner if owner is None or owner.isdigit() else pwd.getpwnam(owner).pw_uid
     except KeyError:
-        raise FileError(f"{path}: owner: there is no user {owner!r} on this host; make it first.") from None
+        if not check_mode:
+            raise FileError(f"{path}: owner: there is no user {owner!r} on this host; make it first.") from None
     try:
         gid = group if group is None or group.isdigit() else grp.getgrnam(group).gr_gid
     except KeyError:
-        raise FileError(f"{path}: group: there is no group {group!r} on this host; make it first.") from None
+        if not check_mode:
+            raise FileError(f"{path}: group: there is no group {group!r} on this host; make it first.") from None
     return {"mode": mode, "uid": None if uid is None else int(uid), "gid": None if gid is None else int(gid)}
+
+
+def _new_owner(directory: os.stat_result) -> tuple[int, int]:
+    """The owner and the group of a file that is yet to be made."""
+    root = os.geteuid() == 0
+    own = root or directory.st_gid in os.getgroups()
+    return directory.st_uid if root else os.geteuid(), directory.st_gid if own else os.getegid()
 
 
 def _follow(path: str) -> str:

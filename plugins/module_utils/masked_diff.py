@@ -8,14 +8,11 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import re
 from dataclasses import dataclass
-from typing import Any
 
-with contextlib.suppress(ImportError):  # the caller looks whether PyYAML is there
-    import yaml
+from ansible_collections.devportal.backstage.plugins.module_utils.yaml_stream import ALIAS, MAPPING, Stream
 
 MASK = "********"
 
@@ -24,11 +21,13 @@ _WORDS = (
     r"authorization|cookie|connection[-_]?string|dsn|signature|webhook"
 )
 _SECRET_KEY = re.compile(rf"{_WORDS}|\bkeys?\b|\bauth\b|\bpat\b|\bpw\b", re.IGNORECASE)
+_CAMEL_KEY = re.compile(r"[a-z0-9]Keys?$")  # encryptionKey, accountKey
 _SECRET_BRANCH = re.compile(r"pass(?:word|phrase)s?$|secrets?$|credentials?$|tokens?$", re.IGNORECASE)
 _REFERENCES = ("$env", "$file", "$include")
 # A placeholder without a fallback tells nothing, nor does a word of YAML.
 _HARMLESS = re.compile(r"(?:\$\{[^{}:]*\})+|true|false|null|~|:memory:|")
-_LOGIN_IN_URL = re.compile(r"(://)[^/\s@\"']*@")
+# Up to the last @: a password that is not URL-encoded may have one, and a slash.
+_LOGIN_IN_URL = re.compile(r"(://)[^\s\"']*@")
 _PEM = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _IN_COMMENT = re.compile(
     rf"(#[^\n]*?(?:{_WORDS}|\bkeys?)[\w-]*[\"']?[ \t]*[:=][ \t]*)(?!\$\{{[^{{}}:\n]*\}}[ \t\r]*$)(\S[^\n\r]*)",
@@ -46,7 +45,7 @@ class _Secret:
 
 
 def masked_diff(before: bytes, after: bytes, name: str) -> str:
-    """Show what changed from `before` to `after`, both UTF-8 YAML that PyYAML reads.
+    """Show what changed from `before` to `after`, both UTF-8 YAML that the patch reads.
 
     Masked are the values of keys that look like a secret (`password`, `token`, `clientSecret`, `connectionString`, ...)
     and connection strings, the same values wherever else they stand, logins in URLs, private keys, and what follows
@@ -97,24 +96,30 @@ def _open_names(text: str) -> set[str]:
 
 def _secrets(text: str) -> list[_Secret]:
     """The scalars that look like a secret, in the order of the text."""
+    # By the reader of the patch, since another one may refuse what that one took.
+    stream = Stream(text if text.endswith("\n") else f"{text}\n")
     found: dict[int, _Secret] = {}
     seen: set[tuple[int, bool]] = set()
-    todo: list[tuple[tuple[str, ...], Any]] = [((), yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))]
+    todo: list[tuple[tuple[str, ...], int]] = [((), 0)] if stream.values else []
     while todo:
         path, node = todo.pop()
-        if isinstance(node, yaml.ScalarNode):
-            if is_secret(path, node.value):
-                found[node.start_mark.index] = _Secret(path, node.value, node.start_mark.index, node.end_mark.index)
+        if stream.values[node] is ALIAS:
+            node = stream.target(node)
+        value, start = stream.values[node], stream.starts[node]
+        if isinstance(value, str):
+            if is_secret(path, value):
+                found[start] = _Secret(path, value, start, stream.ends[node])
             continue
         # Behind an alias it is a secret where one of its places says so.
-        place = (id(node), any(_SECRET_BRANCH.search(name) for name in path))
-        if node is None or place in seen:
+        place = (node, any(_SECRET_BRANCH.search(name) for name in path))
+        if place in seen:
             continue
         seen.add(place)
-        if isinstance(node, yaml.MappingNode):
-            todo.extend(((*path, str(key.value)), value) for key, value in reversed(node.value))
+        entries = list(stream.entries(node))
+        if value is MAPPING:
+            todo.extend(((*path, stream.key(key) or ""), item) for key, item in reversed(entries))
         else:
-            todo.extend(((*path, str(index)), item) for index, item in enumerate(node.value))
+            todo.extend(((*path, str(index)), item) for index, (item, _item) in enumerate(entries))
     return [found[start] for start in sorted(found)]
 
 
@@ -125,7 +130,9 @@ def is_secret(path: tuple[str, ...], value: str) -> bool:
         return False
     if names[-1] == "connection":
         return "://" in value or "password" in value.lower()
-    return bool(_SECRET_KEY.search(names[-1])) or any(_SECRET_BRANCH.search(name) for name in names[:-1])
+    if _SECRET_KEY.search(names[-1]) or _CAMEL_KEY.search(names[-1]):
+        return True
+    return any(_SECRET_BRANCH.search(name) for name in names[:-1])
 
 
 def _lines(text: str) -> list[str]:

@@ -49,7 +49,7 @@ options:
   env_file:
     description:
       - The env file that Backstage is started with. Only read, to see what hides what was written, and whether git
-        ignores the file.
+        ignores the file. A relative path starts at the directory of the app-config file.
     type: path
   env_format:
     description:
@@ -155,6 +155,8 @@ options:
   validate:
     description:
       - A command that has to succeed on the new file before it counts; C(%s) is the file's path. No shell is involved.
+      - The new file stands in a directory of its own until then, so the command does not find what relative C($file)
+        and C($include) in it name.
       - What it prints is not shown, because it may hold secrets. In check mode it does not run.
     type: str
   mode:
@@ -279,7 +281,7 @@ exposed:
   sample: []
 wins:
   description: For each key that this module sets, the file or the variable that wins, as Backstage merges them.
-  returned: when PyYAML is there
+  returned: with O(state=present), when the file is there and Backstage could start with all of its files
   type: dict
   sample:
     backend.database.client: /opt/backstage/app-config.yaml
@@ -369,6 +371,8 @@ class _Run:
             if asked["values"] == "file":
                 asked["password_file"] = os.path.join(os.path.dirname(self.path), asked["password_file"])
                 self.result["password_file"] = asked["password_file"]
+            if asked["env_file"]:
+                asked["env_file"] = os.path.normpath(os.path.join(os.path.dirname(self.path), asked["env_file"]))
             self.connection = _connection(asked, self.path)
             app_config.check_database(asked["database"])
             self.holds_secret = asked["values"] == "literal" or any(
@@ -387,8 +391,10 @@ class _Run:
                     f"{self.path}: there is no such file; correct the path, or say `create: true` to make it."
                 )
             password_file = None
-            if self.present and asked["values"] == "file":
-                password_file = stack.enter_context(files.edit(asked["password_file"]))
+            wanted = self.result.get("password_file")
+            # In check mode an earlier task would perhaps have made the directory.
+            if wanted and (not self.check_mode or os.path.isdir(os.path.dirname(os.path.realpath(wanted)))):
+                password_file = stack.enter_context(files.edit(wanted))
             return self.edit(file, password_file)
 
     def blind(self) -> dict[str, Any]:
@@ -417,7 +423,9 @@ class _Run:
         rights = self.rights(file, self.holds_secret, 0o600)
         differs = patched.data != before
         changed = differs or file.data is None or self.other_rights(file, rights)
-        secret_changed = password_file is not None and self.password_differs(password_file, file)
+        secret_changed = "password_file" in self.result and (
+            password_file is None or self.password_differs(password_file, file)
+        )
         self.result["removed"] = patched.removed
         for warning in patched.warnings:
             self.module.warn(f"{self.path}: {warning}")
@@ -514,7 +522,9 @@ class _Run:
             holders.append(self.asked["password_file"])
         private = [os.path.join(os.path.dirname(self.path), name) for name in _PRIVATE_NAMES]
         private += [self.asked["env_file"]] if self.asked["env_file"] else []
-        found = git.look(dict.fromkeys([self.path, *holders, *private]))
+        # A backup holds the former secret, under a name that the rule for the file itself may not cover.
+        backup = files.backup_name(self.path) if self.holds_secret and self.asked["backup"] else None
+        found = git.look(dict.fromkeys([self.path, *holders, *private, *filter(None, [backup])]))
         for path in holders:
             if path in found.tracked and not self.asked["allow_tracked"]:
                 raise AppConfigError(
@@ -528,6 +538,10 @@ class _Run:
         self.result["exposed"] = [path for path in found.exposed if path in secret]
         for path in self.result["exposed"]:
             self.module.warn(f"{path} is for secrets, and no .gitignore covers it: the next `git add` would take it.")
+        if backup in found.exposed:
+            self.module.warn(
+                f"The backups of {self.path} hold its secrets, and no .gitignore covers them: add a line with *~ there."
+            )
         for path in found.tracked:
             if path in private and path not in holders:
                 self.module.warn(f"{path} is for secrets, and git tracks it.")

@@ -120,7 +120,7 @@ msg:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils import env_file, files
+from ansible_collections.devportal.backstage.plugins.module_utils import env_file, files, masked_diff
 
 
 def _text(name: str, value: object) -> str:
@@ -198,6 +198,14 @@ def _sentence(path: str, changed: bool, tightened: bool, check_mode: bool) -> st
     return f"{path} {'would be' if check_mode else 'was'} changed.{closed}"
 
 
+def _show_what_is_no_secret(module: AnsibleModule) -> None:
+    """Let the result tell path, mode and names: a user `backstage` would be masked in /opt/backstage/.env, too."""
+    values = {name: str(value) for name, value in module.params["variables"].items() if value is not None}
+    told = (module.params["path"], "0123456789", *values)
+    secret = {value for name, value in values.items() if masked_diff.is_secret((name.replace("_", "-"),), value)}
+    module.no_log_values -= {value for value in values.values() if any(value in text for text in told)} - secret
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -211,6 +219,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    _show_what_is_no_secret(module)
     try:
         result = _apply(module)
     except env_file.EnvFileError as error:

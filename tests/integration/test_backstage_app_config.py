@@ -169,6 +169,23 @@ def test_a_file_for_the_password_elsewhere(run, app, tmp_path_factory):
     assert f"        $file: {app.parent}/secrets/one\n" in app.read_text()
 
 
+def test_check_mode_takes_a_directory_for_the_password_that_is_not_there_yet(run, app):
+    asked = {**LITERAL, "values": "file", "password_file": "secrets/one"}
+    result = run(check=True, diff=True, **asked)
+    secret = app.parent / "secrets" / "one"
+    assert result["msg"] == f"{app} and {secret} would be changed."
+    assert len(result["diff"]) == 2
+    assert "Make the directory first" in run(**asked)["msg"]
+
+
+@as_root
+def test_check_mode_sees_another_owner(run, app):
+    run()
+    assert not run(check=True, owner="root")["changed"]
+    for check in (True, False):
+        assert run(check=check, owner="nobody")["changed"]
+
+
 @as_root
 def test_a_file_for_the_password_is_readable_for_the_one_who_reads_app_config(run, app):
     asked = {**LITERAL, "values": "file"}
@@ -288,7 +305,7 @@ class TestSeveralFiles:
     def test_what_hides_is_warned_of(self, run, files, check):
         env_file = files[0].parent / ".env"
         env_file.write_text("APP_CONFIG_backend_database_client=better-sqlite3\n")
-        result = run(check=check, **self.asked(files, env_file=str(env_file)))
+        result = run(check=check, **self.asked(files, env_file=".env"))
         said = warnings(result)
         assert any(f"connection.host: {files[1]}:3 hides what is written to {files[0]}" in text for text in said), said
         assert any("client: APP_CONFIG_backend_database_client hides" in text for text in said)
@@ -341,6 +358,13 @@ class TestGit:
         result = run(**{**LITERAL, "values": "file"})
         assert result["msg"].startswith(f"{repository / 'postgres-password'}: git tracks this file")
         assert app.read_text() == BEFORE
+
+    def test_backups_that_no_rule_covers(self, run, app, repository):
+        (repository / ".gitignore").write_text("*.local.yaml\n.env*\n")
+        local = {**LITERAL, "path": str(repository / "app-config.local.yaml"), "create": True, "backup": True}
+        assert "The backups of" in warnings(run(**local))[0]
+        (repository / ".gitignore").write_text("*.local.yaml\n.env*\n*~\n")
+        assert warnings(run(**local)) == []
 
     def test_what_no_rule_covers(self, run, app, repository):
         result = run(env_file=str(repository / ".env"))
@@ -450,8 +474,10 @@ def test_bad_files(run, app, content, text):
         ({"values": "file", "host": "h", "password": "geheim\n"}, "which Backstage trims from a file"),
         ({"values": "secret"}, "value of values must be one of: env, literal, file, got: secret"),
         ({"host_variable": "A-B"}, "host_variable is 'A-B'"),
+        ({"database": {"connection": None}}, "database.connection is not a dictionary"),
         ({"database": {"pluginDivisonMode": "schema"}}, "did you mean pluginDivisionMode?"),
         ({"mode": "u=rw"}, "mode: 'u=rw' is not an octal number"),
+        ({"mode": 644}, "mode: 644 is not an octal number in quotes"),
         ({"owner": "nemo-1"}, "there is no user 'nemo-1' on this host"),
         ({"path": None}, "path and config_files are both empty"),
     ],

@@ -169,10 +169,9 @@ def test_the_owner_is_set_and_kept(run_module, tmp_path):
     os.chown(tmp_path, 1234, 1235)
     run_module("backstage_env_file", path=str(path), variables={"A": "1"})
     assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
-    result = run_module(
-        "backstage_env_file", path=str(path), variables={"A": "1"}, owner="nobody", group="0", mode="0640"
-    )
-    assert result["changed"]
+    asked = {"path": str(path), "variables": {"A": "1"}, "owner": "nobody", "group": "0"}
+    assert run_module("backstage_env_file", check=True, **asked)["changed"]
+    assert run_module("backstage_env_file", mode="0640", **asked)["changed"]
     assert (path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (65534, 0, 0o640)
 
 
@@ -222,3 +221,16 @@ def test_a_missing_directory_is_refused(run_module, tmp_path):
     result = run_module("backstage_env_file", path=str(tmp_path / "none" / ".env"), variables={"A": "1"})
     assert result["failed"]
     assert "Make the directory first" in result["msg"]
+
+
+def test_the_result_tells_what_is_no_secret(run_module, tmp_path):
+    (tmp_path / "backstage").mkdir()
+    path = tmp_path / "backstage" / ".env"
+    variables = {"POSTGRES_USER": "backstage", "DEBUG": "0", "POSTGRES_PASSWORD": "s3cr3t"}
+    result = run_module("backstage_env_file", path=str(path), variables=variables, diff=True)
+    assert (result["path"], result["mode"]) == (str(path), "0600")
+    assert result["msg"].startswith(str(path))
+    assert "s3cr3t" not in json.dumps(result)
+    # A password that is a word of the path stays masked.
+    result = run_module("backstage_env_file", path=str(path), variables={"POSTGRES_PASSWORD": "backstage"})
+    assert "backstage" not in json.dumps({**result, "invocation": None}).replace("POSTGRES", "")

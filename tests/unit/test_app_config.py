@@ -247,6 +247,18 @@ def test_a_reference_is_replaced_as_a_whole():
     assert app_config.Document(result).tree["backend"]["database"]["knexConfig"] == {"debug": True}
 
 
+def test_nothing_is_made_to_take_keys_from():
+    text = block("client: pg", f"connection: {{{LINE}, ssl: true}}", "knexConfig: {$include: knex.yaml}")
+    text = after(text)[0]
+    for more in (
+        {"plugin": {"catalog": {"connection": None}}},
+        {"knexConfig": {"pool": None}},
+        {"connection": {"ssl": {"ca": None}}},
+    ):
+        assert after(text, **more)[0] == text
+    assert "plugin:\n      catalog: {}\n" in after(text, plugin={"catalog": {}})[0]
+
+
 def test_one_is_not_true():
     text = block("client: pg", f"connection: {{{LINE}}}", "ensureExists: 1")
     assert "ensureExists: true" in after(after(text)[0], ensureExists=True)[0]
@@ -264,6 +276,7 @@ def test_one_is_not_true():
         ("a: &a {}\nbackend: *a\n", "line 2: backend is an alias"),
         ("a: &a {}\nbackend:\n  database: *a\n", "line 3: backend.database is an alias"),
         ("a: &a {}\nbackend:\n  database:\n    connection: *a\n", "line 4: backend.database.connection is an alias"),
+        ("# x\n$include: b.yaml\n", r"line 2: the file comes from another file or variable \(\$include\)"),
         ("backend:\n  $include: b.yaml\n", r"line 2: backend comes from another file or variable \(\$include\)"),
         ("backend:\n  database: {$file: b.yaml}\n", r"line 2: backend.database comes from .* \(\$file\)"),
         (
@@ -295,10 +308,17 @@ def test_not_utf8():
         "app: 1\n",
         "backend: {database: {client: embedded-postgres, connection: {}}}\n",
         "backend: {database: {client: sqlite3, connection: {directory: x}}}\n",
+        "backend: {database: {client: mysql2, connection: {host: h, user: u}, pluginDivisionMode: schema}}\n",
+        "backend: {database: {client: '${CLIENT}', connection: {$include: b.yaml}}}\n",
     ],
 )
 def test_absent_leaves_what_is_not_ours(text):
     assert app_config.absent(text.encode()) == Patched(text.encode())
+
+
+def test_absent_of_what_stands_elsewhere():
+    with pytest.raises(AppConfigError, match=r"line 4: backend\.database\.connection comes from another file"):
+        app_config.absent(block("client: pg", "connection: {$include: b.yaml}").encode())
 
 
 def test_absent_from_half_done():
@@ -378,6 +398,8 @@ def test_variables():
         ({"connection": {"password": "x"}}, "is the option password"),
         ({"connection": {"connectionString": "x"}}, "would win over host"),
         ({"connection": "x"}, "connection is not a dictionary"),
+        ({"connection": None}, "connection is not a dictionary"),
+        ({"connection": {"$env": "X"}}, "connection is not a dictionary"),
         ({"connection": {"type": "rds"}}, "cloud provider"),
         ({"connection": {"databse": "x"}}, r"connection\.databse is .* did you mean database\?"),
         ({"pluginDivisonMode": "schema"}, r"database\.pluginDivisonMode is .* did you mean pluginDivisionMode\?"),
@@ -507,7 +529,15 @@ class TestFiles:
     def test_a_later_file_with_a_variable_hides_perhaps(self, files):
         names = files(base=AFTER.decode(), later="backend: {database: {connection: {host: '${H}'}}}\n")
         [warning] = app_config.standing(names[0], names, {}).warnings
-        assert "(where H is set) hides" in warning
+        assert "connection.host (where H is set): " in warning
+
+    def test_a_later_file_hides_everything(self, files):
+        names = files(base=AFTER.decode(), later=AFTER.decode())
+        [warning] = app_config.standing(names[0], names, {"POSTGRES_HOST": "h"}).warnings
+        keys = ["client", "connection.host"]
+        keys += [f"connection.{key} (where POSTGRES_{key.upper()} is set)" for key in app_config.KEYS[1:]]
+        keys = [f"backend.database.{key}" for key in keys]
+        assert warning == f"{', '.join(keys)}: {names[1]}:4 hides what is written to {names[0]}."
 
     def test_a_variable_hides(self, files):
         names = files(base=AFTER.decode())
@@ -522,3 +552,15 @@ class TestFiles:
         names = files(base="backend: {database: {connection: {type: rds}}}\n", later=AFTER.decode())
         [warning] = app_config.standing(names[1], names, {}).warnings
         assert "connection.type to rds, which stays in effect" in warning
+
+
+@pytest.mark.parametrize("text", ["? [a]\n: b\n", "x: !!binary aGk=\n", "x: &a [*a]\n"])
+def test_what_no_configuration_has_is_refused(text):
+    for change in (lambda data: app_config.present(data, {"host": "db"}, {}), app_config.absent):
+        with pytest.raises(AppConfigError, match="line 1"):
+            change(text.encode())
+
+
+def test_no_part_of_a_password_is_in_a_warning():
+    data = b"backend:\n  database:\n    client: pg\n    connection: postgresql://me:pa?ss&wo@rd/db\n"
+    assert not app_config.present(data, {"host": "db"}, {}).warnings

@@ -326,3 +326,10 @@ def test_a_fault_elsewhere_leaves_the_database_readable(tmp_path):
     for text in ("backend: {$include: none.yaml}", "backend: {database: {connection: {$file: none}}}"):
         with pytest.raises(config_loader.ConfigLoaderError, match="there is no such file"):
             database(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["? [a]\n: b\n", "x: !!binary aGk=\n", "x: &a [*a]\n"])
+def test_what_no_configuration_has_is_told(tmp_path, text):
+    (tmp_path / "app-config.yaml").write_text(text)
+    with pytest.raises(config_loader.ConfigLoaderError, match=r"app-config\.yaml: line 1"):
+        config_loader.load(str(tmp_path), {})

@@ -306,7 +306,7 @@ _AS_NOBODY = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from ansible_collections.devportal.backstage.plugins.module_utils import files
-os.setgid(65534); os.setuid(65534)
+os.setgroups([4711]); os.setgid(65534); os.setuid(65534)
 try:
     with files.edit(sys.argv[2]) as edited:
         edited.replace(b"new")
@@ -315,21 +315,37 @@ except files.FileError as error:
 """
 
 
-@as_root
-@pytest.mark.parametrize("readable", [True, False])
-def test_no_permission(target, readable):
-    for directory in target.parents:
+def replace_as_nobody(path):
+    for directory in path.parent.parents:
         if str(directory) in ("/", "/tmp"):
             break
         directory.chmod(0o755)
-    target.chmod(0o644 if readable else 0o600)
     root = files.__file__.split("/ansible_collections/", maxsplit=1)[0]
     run = subprocess.run(
-        [sys.executable, "-c", _AS_NOBODY, root, str(target)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", _AS_NOBODY, root, str(path)], capture_output=True, text=True, check=True
     )
+    return run.stdout
+
+
+@as_root
+@pytest.mark.parametrize("readable", [True, False])
+def test_no_permission(target, readable):
+    target.parent.chmod(0o755)
+    target.chmod(0o644 if readable else 0o600)
     what = "written" if readable else "read"
-    assert f"cannot be {what}: Permission denied. Run with `become: true`" in run.stdout, run
+    assert f"cannot be {what}: Permission denied. Run with `become: true`" in replace_as_nobody(target)
     assert target.read_bytes() == b"old\n"
+
+
+@as_root
+@pytest.mark.parametrize(("group", "mode", "given"), [(4711, 0o770, 4711), (65534, 0o770, 65534), (4712, 0o777, 65534)])
+def test_a_new_file_in_a_directory_that_is_somebody_elses(tmp_path, group, mode, given):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    os.chown(shared, 0, group)
+    shared.chmod(mode)
+    assert replace_as_nobody(shared / "new") == ""
+    assert ((shared / "new").stat().st_uid, (shared / "new").stat().st_gid) == (NOBODY, given)
 
 
 @pytest.mark.parametrize(
@@ -365,12 +381,12 @@ def rights(mode=None, owner=None, group=None, check_mode=False):
     return files.wanted_rights("/x", {"mode": mode, "owner": owner, "group": group}, check_mode)
 
 
-@pytest.mark.parametrize(("value", "bits"), [(None, None), ("0640", 0o640), ("600", 0o600), (0o600, 0o600)])
+@pytest.mark.parametrize(("value", "bits"), [(None, None), ("0640", 0o640), ("2750", 0o2750), (0o644, 0o644)])
 def test_mode(value, bits):
     assert rights(mode=value) == {"mode": bits, "uid": None, "gid": None}
 
 
-@pytest.mark.parametrize("value", ["u=rw", "0888", "640 ", True, 6.4, ""])
+@pytest.mark.parametrize("value", ["u=rw", "0888", "640 ", True, 6.4, "", 644, -1])
 def test_a_mode_that_is_none(value):
     with pytest.raises(files.FileError, match=r"^/x: mode: .* is not an octal number in quotes"):
         rights(mode=value)
@@ -383,4 +399,5 @@ def test_owners():
         rights(owner="nemo-1")
     with pytest.raises(files.FileError, match=r"^/x: group: there is no group 'nemo-1' on this host"):
         rights(group="nemo-1")
-    assert rights(owner="nemo-1", check_mode=True)["uid"] is None
+    assert rights(owner="nemo-1", group="17", check_mode=True) == {"mode": None, "uid": None, "gid": 17}
+    assert rights(owner="root", group="nemo-1", check_mode=True) == {"mode": None, "uid": 0, "gid": None}

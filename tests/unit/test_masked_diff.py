@@ -58,8 +58,23 @@ def test_a_changed_secret_is_seen():
 
 
 @pytest.mark.parametrize(
+    "more",
+    ["x: &a 1\ny: &a 2\n", "title: a\u2028b\n", "'\u00e9': \U0001f600\n", "? a\n: b\n"],
+    ids=["an anchor twice", "a line separator", "beyond ASCII", "an explicit key"],
+)
+def test_what_the_patch_reads_is_shown(more):
+    shown = diff(f"{more}password: geheim1\n", f"{more}password: geheim2\n")
+    assert "+password: ******** (changed)" in shown
+    assert "geheim" not in shown
+
+
+@pytest.mark.parametrize(
     "line",
     [
+        "encryptionKey: geheim",
+        "accountKey: geheim",
+        "url: postgresql://me:ge@geheim/heim@db/x",
+        "# connection: postgresql://me:p@geheim@host/db",
         "password: geheim",
         "PASSWORD: 'geheim'",
         'dbPassword: "gehe\\\n  im"',

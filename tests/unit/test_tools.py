@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
+import time
+import types
 
 import pytest
 
@@ -48,6 +52,98 @@ def test_without_an_engine_molecule_is_skipped_loudly_and_fails_in_ci(ci, code, 
     done = subprocess.run(command, env={**os.environ, "CI": ci}, capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert said in done.stdout
+
+
+@pytest.fixture
+def tools(monkeypatch, tmp_path):
+    """The tools as modules, by name, with a .cache of their own and no Docker engine."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "tools"))
+    found = {name: importlib.import_module(name) for name in ("common", "images", "clean")}
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for name, place in (("CACHE", "."), ("PACKAGES", "packages")):
+        monkeypatch.setattr(found["common"], name, cache / place)
+    for name, place in (("NO_REGISTRY", "no-registry"), ("PULLED", "pulled")):
+        monkeypatch.setattr(found["images"], name, cache / place)
+    monkeypatch.setattr(found["clean"], "_engine", lambda: None)
+    return found
+
+
+@pytest.fixture
+def registry(tools, monkeypatch):
+    """A registry that answers while it is `up`, and what it was asked for."""
+    state = types.SimpleNamespace(up=True, asked=[])
+
+    def output(command, **_options):
+        state.asked.append(command[-1])
+        return subprocess.CompletedProcess(command, 0 if state.up else 1, "", "no such host")
+
+    monkeypatch.setattr(tools["common"], "output", output)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("devportal-demo-portal", True),
+        ("devportal-apt-devportal-demo-portal", True),
+        ("devportal-apt-devportal-default-debian12", True),
+        ("devportal-container-run", True),
+        ("devportal-container-compose-data", True),
+        ("devportal-pgdata", False),
+        ("devportal-backstage-data", False),
+        ("devportal-container-run-data-old", False),
+        ("my-devportal-demo-portal", False),
+    ],
+)
+def test_clean_takes_the_volumes_of_the_tests_hosts_only(tools, name, ours):
+    assert bool(re.search(tools["clean"].volume_names(), name)) is ours
+
+
+def test_clean_tells_which_pulled_images_stay(tools, registry, capsys):
+    assert tools["images"].pull("debian:trixie", seconds=1)
+    assert tools["clean"].main() == 0
+    assert capsys.readouterr().out == "Images that were pulled stay: debian:trixie (docker rmi debian:trixie).\n"
+    tools["clean"].main()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_registry_that_does_not_answer_is_asked_again_after_an_hour(tools, registry):
+    pull, mark = tools["images"].pull, tools["images"].NO_REGISTRY
+    registry.up = False
+    assert not pull("debian:trixie", seconds=1)
+    registry.up = True
+    assert not pull("debian:trixie", seconds=1)
+    assert registry.asked == ["debian:trixie"]
+    assert not tools["images"].PULLED.exists()
+    an_hour_ago = time.time() - 3601
+    os.utime(mark, (an_hour_ago, an_hour_ago))
+    assert pull("debian:trixie", seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("mirrors", "copied"), [(["deb https://mirror.example trixie main"], ["mirror.conf"]), ([], [])]
+)
+def test_credentials_of_apt_go_where_its_mirror_goes_if_they_can_be_read(tools, monkeypatch, tmp_path, mirrors, copied):
+    images, credentials = tools["images"], tmp_path / "auth.conf.d"
+    credentials.mkdir()
+    (credentials / "mirror.conf").write_text("machine mirror.example login a password b\n")
+    # Root may read any file, but not what is not there.
+    (credentials / "root-only.conf").symlink_to(tmp_path / "nowhere")
+    monkeypatch.setattr(images, "_CREDENTIALS", credentials)
+    monkeypatch.setattr(images, "_mirrors", lambda _release: mirrors)
+    images._etc(tmp_path / "image", "trixie")
+    assert [path.name for path in (tmp_path / "image").rglob("*.conf")] == copied
+
+
+@pytest.mark.parametrize(("minor", "refused"), [(10, True), (11, False), (13, False), (14, True)])
+def test_a_python_that_ansible_does_not_know_is_refused(minor, refused):
+    program = "import runpy, sys; sys.version_info = (3, int(sys.argv[2]), 9); runpy.run_path(sys.argv[1])"
+    command = [sys.executable, "-B", "-c", program, str(ROOT / "tests" / "tools" / "setup.py"), str(minor)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "tools")}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if refused else 0), done.stderr
+    assert ("Python 3.11 to 3.13 is needed" in done.stderr) is refused
 
 
 SPECS = """\
