@@ -9,7 +9,7 @@ export SCENARIO KEEP CORPUS EXAMPLES APP_CONFIG TARGET
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@awk -F ':.*## ' '/^[a-z]*:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:
 	@$(PYTHON) -B tests/tools/setup.py
@@ -33,7 +33,7 @@ molecule: setup ## whole hosts, in containers; SCENARIO=name for one
 	@$(VENV_PYTHON) -B tests/tools/parts.py molecule
 
 drills: setup ## every failure drill against a real Backstage (make test has one of each kind)
-	@$(VENV_PYTHON) tests/tools/parts.py drills
+	@$(VENV_PYTHON) -B tests/tools/parts.py drills
 
 bench: setup ## how fast, each figure a ratio within one run
 	@$(VENV_PYTHON) -B tests/tools/parts.py bench

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import pathlib
+import re
 import shutil
 
 import common
@@ -27,14 +29,37 @@ def _docker(*command: str) -> list[str]:
     return common.output(["docker", *command]).stdout.split()
 
 
+def _hosts() -> str:
+    files = [*common.ROOT.glob("molecule/*/inventory.yml"), common.ROOT / "tests" / "demo" / "container.yml"]
+    return "|".join(
+        sorted(re.findall(r"ansible_host: (\S+)", "\n".join(path.read_text(encoding="utf-8") for path in files)))
+    )
+
+
+def volume_names() -> str:
+    """The pattern of our hosts' volumes, as the engine's filter reads it; any other devportal-... is its owner's."""
+    return f"^(devportal-apt-)?({_hosts()})(-data)?$"
+
+
+def _noted(record: pathlib.Path) -> str:
+    """The names in one of .cache's lists, each once."""
+    return " ".join(dict.fromkeys(record.read_text().split())) if record.exists() else ""
+
+
 def _engine() -> None:
     if engine.answer() is not None:
         return
     label = f"label={images.LABEL}"
     for kind, found, remove in (
         ("containers", _docker("ps", "-aq", "--filter", label), ("rm", "--force", "--volumes")),
+        # Those of the role backstage_postgresql_container, made from the official image, carry no label.
+        (
+            "containers of the roles",
+            _docker("ps", "-aq", "--filter", f"name=^({_hosts()})-postgres$"),
+            ("rm", "--force"),
+        ),
         ("networks", _docker("network", "ls", "-q", "--filter", label), ("network", "rm")),
-        ("volumes", _docker("volume", "ls", "-q", "--filter", "name=^devportal-"), ("volume", "rm")),
+        ("volumes", _docker("volume", "ls", "-q", "--filter", f"name={volume_names()}"), ("volume", "rm")),
         ("images", _docker("images", "-q", "--filter", label), ("rmi", "--force")),
         ("base images", _docker("images", "-q", "devportal-base"), ("rmi", "--force")),
     ):
@@ -48,13 +73,14 @@ def main() -> int:
     """Leave nothing but the checkout, and say what stays."""
     _demo_on_this_machine()
     _engine()
-    packages = common.PACKAGES.read_text().split() if common.PACKAGES.exists() else []
+    packages, pulled = _noted(common.PACKAGES), _noted(images.PULLED)
     shutil.rmtree(common.CACHE, ignore_errors=True)
     if common.CACHE.exists():
         raise common.Problem(f"{common.CACHE} holds files of another user; remove it as that user or as root.")
     if packages:
-        names = " ".join(dict.fromkeys(packages))
-        common.say(f"Of this machine's packages these were installed, and stay: {names} (apt-get purge {names}).")
+        common.say(f"Of this machine's packages these were installed, and stay: {packages} (apt-get purge {packages}).")
+    if pulled:
+        common.say(f"Images that were pulled stay: {pulled} (docker rmi {pulled}).")
     return 0
 
 

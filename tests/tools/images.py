@@ -26,6 +26,9 @@ RELEASES = ("bookworm", "trixie", "forky")
 LABEL = "devportal.backstage"
 _PACKAGES = ("systemd", "systemd-sysv", "python3", "ca-certificates")
 NO_REGISTRY = common.CACHE / "no-registry"
+# The names of the images that a registry gave: those carry no label.
+PULLED = common.CACHE / "pulled"
+_CREDENTIALS = pathlib.Path("/etc/apt/auth.conf.d")
 _DOCKERFILE = """\
 FROM {base}
 COPY etc /etc
@@ -111,27 +114,35 @@ def _etc(folder: pathlib.Path, release: str) -> None:
         # The registry's image has its own mirror here.
         (apt / "sources.list.d").mkdir()
         (apt / "sources.list.d" / "debian.sources").touch()
-    credentials = pathlib.Path("/etc/apt/auth.conf.d")
-    if credentials.is_dir() and os.access(credentials, os.R_OK):
-        shutil.copytree(credentials, apt / "auth.conf.d")
+        (apt / "auth.conf.d").mkdir()
+        for path in _CREDENTIALS.glob("*"):
+            # Some may be for root's eyes only, as Ubuntu Pro's are.
+            if os.access(path, os.R_OK) and path.is_file():
+                shutil.copy(path, apt / "auth.conf.d")
     bundle = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
     if any("https:" in line for line in lines) and bundle.exists():
         (folder / "etc" / "ssl" / "certs").mkdir(parents=True)
         shutil.copy(bundle, folder / "etc" / "ssl" / "certs")
 
 
-def _pulled(release: str) -> str | None:
-    """The registry's image, if it is here or can be had; a registry that does not answer is asked once only."""
-    image = f"debian:{release}"
-    if common.output(["docker", "image", "inspect", image]).returncode == 0:
-        return image
-    if NO_REGISTRY.exists():
-        return None
-    done = common.output(["docker", "pull", "--quiet", image], timeout=120)
+def pull(image: str, seconds: float) -> bool:
+    """Whether the registry gave an image; one that does not answer is asked again after an hour only."""
+    if NO_REGISTRY.exists() and time.time() - NO_REGISTRY.stat().st_mtime < 3600:
+        return False
+    done = common.output(["docker", "pull", "--quiet", image], timeout=seconds)
     if done.returncode:
         NO_REGISTRY.write_text(done.stderr)
-        return None
-    return image
+        return False
+    with PULLED.open("a", encoding="utf-8") as record:
+        record.write(image + "\n")
+    return True
+
+
+def _pulled(release: str) -> str | None:
+    """The registry's image, if it is here or can be had."""
+    image = f"debian:{release}"
+    here = common.output(["docker", "image", "inspect", image]).returncode == 0
+    return image if here or pull(image, seconds=120) else None
 
 
 def _bootstrapped(release: str, folder: pathlib.Path) -> str:

@@ -26,13 +26,6 @@ def _inspect(what: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _pull() -> bool:
-    # Whether a registry answers is asked once, with the images of the hosts.
-    if images.NO_REGISTRY.exists():
-        return False
-    return common.output(["docker", "pull", "--quiet", NAME], timeout=300).returncode == 0
-
-
 def ensure() -> None:
     """Make the image if it is missing, or is a stand-in of another recipe; what the registry gave is left alone."""
     images.ensure("trixie")
@@ -42,7 +35,7 @@ def ensure() -> None:
     found = _inspect(f'{{{{index .Config.Labels "{images.LABEL}"}}}}')
     if found is not None and found in ("", "<no value>", recipe):
         return
-    if _pull():
+    if images.pull(NAME, seconds=300):
         return
     start = time.monotonic()
     done = common.output(

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes .cache/venv and .cache/tree, or brings them up to date. Runs on any Python from 3.11, without the venv."""
+"""Makes .cache/venv and .cache/tree, or brings them up to date. Runs on Python 3.11 to 3.13, without the venv."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import sys
 
-if sys.version_info < (3, 11):
-    sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11 ...")
+# ansible-core and ansible-test know no other.
+if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+    sys.exit(f"Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}: make PYTHON=/path/to/python3.13 ...")
 
 import common
 
