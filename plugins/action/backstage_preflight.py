@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
                 "values": {"type": "str", "choices": ["env", "literal", "file"], "default": "env"},
                 "variables": {"type": "dict", "default": {}, "no_log": True},
                 "env_format": {"type": "str", "default": "dotenv"},
-                "os_release": {"type": "str"},
+                "os_release": {"type": "str", "default": ""},
                 "iterations": {"type": "int"},
                 "version": {"type": "str", "default": ""},
                 "listen_addresses": {"type": "list", "elements": "str", "default": []},
@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
 def _database(arguments: dict[str, Any]) -> list[str]:
     prefix = "backstage_postgresql"
     return [
-        *([] if arguments["os_release"] is None else distribution_problems(arguments["os_release"])),
+        *distribution_problems(arguments["os_release"]),
         *version_problems(arguments["version"]),
         *iterations_problems(arguments["iterations"]),
         *connection_problems(prefix, None, arguments["port"], arguments["user"]),
@@ -66,6 +66,7 @@ def _app(arguments: dict[str, Any]) -> list[str]:
     prefix = "backstage_app_config"
     return [
         *connection_problems(prefix, arguments["host"] or "", arguments["port"], arguments["user"]),
+        *iterations_problems(arguments["iterations"]),
         *password_problems(prefix, arguments["password"], arguments["values"]),
         *variable_problems(prefix, arguments["variables"], arguments["env_format"]),
     ]

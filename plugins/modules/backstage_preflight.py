@@ -60,10 +60,11 @@ options:
     type: str
     default: dotenv
   os_release:
-    description: What the host's C(/etc/os-release) says; left out, nobody asks. Of use with O(part=database).
+    description: What the host's C(/etc/os-release) says. Of use with O(part=database).
     type: str
+    default: ""
   iterations:
-    description: Iterations of the password's verifier. Of use with O(part=database).
+    description: Iterations of the password's verifier. Of use with O(part=database) and O(part=app).
     type: int
   version:
     description: The major version of PostgreSQL asked for, or an empty text. Of use with O(part=database).

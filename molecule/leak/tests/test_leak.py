@@ -25,7 +25,7 @@ A, B = ("backstage_a", THIRD, "backstage"), ("backstage_b", FOURTH, "backstage")
 # Where a run can be killed: when a task begins, for the first or the second time (some are in the preflight too).
 BOUNDARIES = {
     "before anything": ("Take the step begin", 1),
-    "the journal is written": ("Learn the distribution", 2),
+    "the journal is written": ("Learn the distribution, and whether a server is there", 1),
     "the other user is made": ("Say where the database is", 1),
     "before the switch": ("Take the step switch", 1),
     "the new login was tried": ("Set the variables in the env file", 1),
