@@ -580,8 +580,10 @@ def _from_string(before: Any, old: Mapping[str, Any], warnings: list[str]) -> di
             url = urlsplit(before)
         except ValueError:
             return {}
-        # With an @ in it, this is a part of a password that was not URL-encoded.
-        names = [part.split("=")[0] for part in url.query.split("&") if part and "@" not in url.query]
+        # Then a password that was not URL-encoded has a part there.
+        if "@" in url.path + url.query + url.fragment:
+            return {}
+        names = [part.split("=")[0] for part in url.query.split("&") if part]
         if names:
             warnings.append(
                 f"{where} was a connection string with {', '.join(names)}; give these in database.connection."

@@ -304,7 +304,7 @@ def _read_file(path: str, environment: _Environment) -> _Layer:
     try:
         tree = document.tree
     except YamlPatchError as error:
-        raise ConfigLoaderError(f"{path}: {error}") from error
+        raise ConfigLoaderError(f"{path}: {error}. Correct the file there.") from error
     if tree is None:
         return layer
 
@@ -329,7 +329,7 @@ def _document(path: str, remedy: str) -> Document:
     try:
         return Document(_bytes(path, remedy))
     except YamlPatchError as error:
-        raise ConfigLoaderError(f"{path}: {error}") from error
+        raise ConfigLoaderError(f"{path}: {error}. Correct the file there.") from error
 
 
 def _bytes(path: str, remedy: str) -> bytes:

@@ -512,8 +512,11 @@ def _check_tls(report: Report, login: Login, timeout: float) -> None:
     context.check_hostname = tls.verify
     context.verify_mode = ssl.CERT_REQUIRED if tls.verify else ssl.CERT_NONE
     try:
-        if tls.ca is not None:
-            context.load_verify_locations(cadata=tls.ca)
+        if tls.ca:
+            # As in Node: a byte order mark and what is no PEM block are passed over, a broken block ends the reading.
+            text = tls.ca.removeprefix("\ufeff").encode("ascii", "replace").decode()
+            with contextlib.suppress(ssl.SSLError):
+                context.load_verify_locations(cadata=text)
         else:
             context.load_default_certs()
         if tls.more_authorities:
@@ -530,16 +533,17 @@ def _check_tls(report: Report, login: Login, timeout: float) -> None:
                 raise _Stop
             context.wrap_socket(plain, server_hostname=login.host).close()
     except ssl.SSLCertVerificationError as error:
+        cause = error.verify_message.rstrip(".")
+        if tls.ca and not context.cert_store_stats()["x509"]:
+            cause = "the text of ssl.ca holds no certificate"
         report.failed(
             "tls",
-            f"Backstage does not trust the TLS certificate of the server at {where} as that of {login.host}: "
-            f"{error.verify_message.rstrip('.')}.",
+            f"Backstage does not trust the TLS certificate of the server at {where} as that of {login.host}: {cause}.",
             "Give the authority as ssl.ca of backend.database.connection, and the host by the certificate's name.",
         )
         raise _Stop from error
     except ssl.SSLError as error:
-        cause = error.reason or "the text of ssl.ca is not a certificate"
-        report.failed("tls", f"TLS with the server at {where} fails: {cause}.", "Look at ssl.ca and the server.")
+        report.failed("tls", f"TLS with the server at {where} fails: {error.reason or error}.", "Look at the server.")
         raise _Stop from error
     except OSError:
         # The login says it better.
@@ -603,6 +607,8 @@ def _login_fix(login: Login, reason: str, text: str) -> str:
         return f"ALTER ROLE {_quoted(login.user)} LOGIN."
     if "peer authentication" in text:
         return "Give the host by name or address, so that Backstage logs in with its password."
+    if "no free connection" in text:
+        return f"End some connections, or raise max_connections or the CONNECTION LIMIT of {login.user}."
     if "no database" in text:
         return f"Make the database {login.database} with {login.user} as its owner, or correct its name."
     return "Correct the server, or backend.database.connection."

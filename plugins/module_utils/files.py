@@ -269,8 +269,7 @@ def wanted_rights(path: str, asked: Mapping[str, Any], check_mode: bool) -> dict
     mode, owner, group = asked["mode"], asked["owner"], asked["group"]
     if isinstance(mode, str) and re.fullmatch(r"0?[0-7]{3,4}", mode):
         mode = int(mode, 8)
-    elif mode is not None and (not isinstance(mode, int) or isinstance(mode, bool) or not 0 <= mode <= 0o777):
-        # 644 without quotes is 0o1204.
+    elif mode is not None and not _is_octal(mode):
         raise FileError(f"{path}: mode: {mode!r} is not an octal number in quotes such as '0600'.")
     uid = gid = None
     try:
@@ -284,6 +283,13 @@ def wanted_rights(path: str, asked: Mapping[str, Any], check_mode: bool) -> dict
         if not check_mode:
             raise FileError(f"{path}: group: there is no group {group!r} on this host; make it first.") from None
     return {"mode": mode, "uid": None if uid is None else int(uid), "gid": None if gid is None else int(gid)}
+
+
+def _is_octal(mode: Any) -> bool:
+    """Whether a number was written as an octal one; 644 is 0o1204, and 400 is 0o620, which no file of data has."""
+    if not isinstance(mode, int) or isinstance(mode, bool) or not 0 <= mode <= 0o777:
+        return False
+    return not mode & 0o111 and all(mode >> shift & 0o6 != 0o2 for shift in (0, 3, 6))
 
 
 def _new_owner(directory: os.stat_result) -> tuple[int, int]:

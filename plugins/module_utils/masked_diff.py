@@ -18,9 +18,9 @@ MASK = "********"
 
 _WORDS = (
     r"pass(?:word|wd|phrase|code)?|secret|token|credential|api[-_]?key|access[-_]?key|private[-_]?key|signing[-_]?key|"
-    r"authorization|cookie|connection[-_]?string|dsn|signature|webhook"
+    r"authorization|cookie|connection[-_]?string|dsn|signature|webhook|(?:\b|_)(?:auth|pat|pw)\b"
 )
-_SECRET_KEY = re.compile(rf"{_WORDS}|\bkeys?\b|\bauth\b|\bpat\b|\bpw\b", re.IGNORECASE)
+_SECRET_KEY = re.compile(rf"{_WORDS}|(?:\b|_)keys?\b", re.IGNORECASE)
 _CAMEL_KEY = re.compile(r"[a-z0-9]Keys?$")  # encryptionKey, accountKey
 _SECRET_BRANCH = re.compile(r"pass(?:word|phrase)s?$|secrets?$|credentials?$|tokens?$", re.IGNORECASE)
 _REFERENCES = ("$env", "$file", "$include")
@@ -30,7 +30,7 @@ _HARMLESS = re.compile(r"(?:\$\{[^{}:]*\})+|true|false|null|~|:memory:|")
 _LOGIN_IN_URL = re.compile(r"(://)[^\s\"']*@")
 _PEM = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _IN_COMMENT = re.compile(
-    rf"(#[^\n]*?(?:{_WORDS}|\bkeys?)[\w-]*[\"']?[ \t]*[:=][ \t]*)(?!\$\{{[^{{}}:\n]*\}}[ \t\r]*$)(\S[^\n\r]*)",
+    rf"(#[^\n]*?(?:{_WORDS}|keys?)[\w-]*[\"']?[ \t]*[:=][ \t]*)(?!\$\{{[^{{}}:\n]*\}}[ \t\r]*$)(\S[^\n\r]*)",
     re.IGNORECASE | re.MULTILINE,
 )
 _WORTH_HUNTING = 6  # characters; a shorter secret is a word that may stand anywhere

@@ -419,9 +419,9 @@ class _Run:
                 patched = app_config.absent(before)
         except AppConfigError as error:
             raise AppConfigError(f"{self.path}: {error}") from error
-        self.ask_git()
-        rights = self.rights(file, self.holds_secret, 0o600)
         differs = patched.data != before
+        self.ask_git(makes_backup=self.asked["backup"] and differs and file.data is not None)
+        rights = self.rights(file, self.holds_secret, 0o600)
         changed = differs or file.data is None or self.other_rights(file, rights)
         secret_changed = "password_file" in self.result and (
             password_file is None or self.password_differs(password_file, file)
@@ -513,7 +513,7 @@ class _Run:
         there = (password_file.data or b"").decode("utf-8", "replace").rstrip(env_file.JS_SPACE)
         return there != self.asked["password"]
 
-    def ask_git(self) -> None:
+    def ask_git(self, makes_backup: bool) -> None:
         """Refuse to put a literal secret where git tracks it, and tell what the next `git add` would take."""
         if not self.present:
             return
@@ -523,7 +523,7 @@ class _Run:
         private = [os.path.join(os.path.dirname(self.path), name) for name in _PRIVATE_NAMES]
         private += [self.asked["env_file"]] if self.asked["env_file"] else []
         # A backup holds the former secret, under a name that the rule for the file itself may not cover.
-        backup = files.backup_name(self.path) if self.holds_secret and self.asked["backup"] else None
+        backup = files.backup_name(self.path) if self.holds_secret and makes_backup else None
         found = git.look(dict.fromkeys([self.path, *holders, *private, *filter(None, [backup])]))
         for path in holders:
             if path in found.tracked and not self.asked["allow_tracked"]:

@@ -345,7 +345,7 @@ def _app(asked: dict) -> tuple[dict, database_checks.Report]:
         )
         for problem in config.problems:
             tell = report.failed if asked["scope"] == "app" else report.warned
-            tell("configuration", problem, "Correct the file or the variable that is named.")
+            tell("configuration", problem, "")
         catalog = target.plugin("catalog")
         facts["client"] = catalog.client
         if catalog.client == "pg":
@@ -355,7 +355,7 @@ def _app(asked: dict) -> tuple[dict, database_checks.Report]:
             )
     except config_loader.ConfigLoaderError as error:
         if not report.checks:
-            report.failed("configuration", str(error), "Correct the file or the variable that is named.")
+            report.failed("configuration", str(error), "")
     except database_target.TargetError as error:
         if not report.checks:
             report.failed(error.name, str(error), error.fix)

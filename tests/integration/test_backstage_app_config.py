@@ -362,9 +362,17 @@ class TestGit:
     def test_backups_that_no_rule_covers(self, run, app, repository):
         (repository / ".gitignore").write_text("*.local.yaml\n.env*\n")
         local = {**LITERAL, "path": str(repository / "app-config.local.yaml"), "create": True, "backup": True}
-        assert "The backups of" in warnings(run(**local))[0]
-        (repository / ".gitignore").write_text("*.local.yaml\n.env*\n*~\n")
+        assert warnings(run(**local)) == []  # a new file has no backup
         assert warnings(run(**local)) == []
+        assert warnings(run(mode="0640", **local)) == []  # nor has one that gets other rights
+        local["password"] = "geheim-2"
+        assert warnings(run(**{**local, "backup": False}, check=True)) == []
+        assert "The backups of" in warnings(run(**local, check=True))[0]
+        result = run(**local)
+        assert "The backups of" in warnings(result)[0]
+        assert "backup_file" in result
+        (repository / ".gitignore").write_text("*.local.yaml\n.env*\n*~\n")
+        assert warnings(run(**{**local, "password": "geheim-3"})) == []
 
     def test_what_no_rule_covers(self, run, app, repository):
         result = run(env_file=str(repository / ".env"))

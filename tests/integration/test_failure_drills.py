@@ -127,6 +127,22 @@ DRILLS = {
     ),
     "ssl ca by $file, host by address": Drill(False, {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}}, tls=True),
     "ssl ca that is none": Drill(False, {**ENV, "ssl": {"ca": "text"}}, tls=True),
+    "ssl ca that is none, rejectUnauthorized false": Drill(
+        True, {**ENV, "ssl": {"ca": "text", "rejectUnauthorized": False}}, tls=True
+    ),
+    "ssl ca with a comment beyond ASCII": Drill(
+        True,
+        {**ENV, "ssl": {"ca": [{"$file": "comment.pem"}, {"$file": "ca.pem"}]}},
+        env={"POSTGRES_HOST": "localhost"},
+        files={"comment.pem": "# für alle\n"},
+        tls=True,
+    ),
+    "ssl ca empty, NODE_EXTRA_CA_CERTS": Drill(
+        True,
+        {**ENV, "ssl": {"ca": ""}},
+        env={"NODE_EXTRA_CA_CERTS": "CA", "POSTGRES_HOST": "localhost"},
+        tls=True,
+    ),
     "NODE_EXTRA_CA_CERTS": Drill(
         True, {**ENV, "ssl": True}, env={"NODE_EXTRA_CA_CERTS": "CA", "POSTGRES_HOST": "localhost"}, tls=True
     ),

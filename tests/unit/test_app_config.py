@@ -191,6 +191,10 @@ def test_a_cloud_providers_login_goes_with_a_warning(kind, keys):
         ("{$env: DATABASE_URL}", [], None, "came whole from elsewhere"),
         ("./some/file.sqlite", [], None, None),
         ("http://[broken", [], None, None),
+        *(
+            (f"postgres://u:{password}@db:5432/mydb", ["pluginDivisionMode: schema"], None, "database is not set")
+            for password in ("Top?Secret&x#y", "Top?Secret", "pa/Secret", "pa@b/Secret", "Top#Secret")
+        ),
     ],
 )
 def test_a_connection_string_goes(string, more, kept, warning):
@@ -198,6 +202,7 @@ def test_a_connection_string_goes(string, more, kept, warning):
     result, removed, warnings = after(block("client: pg", f"connection: {text}", *more))
     assert app_config.Document(result).tree["backend"]["database"]["connection"].get("database") == kept
     assert "h:1" not in result
+    assert "Secret" not in f"{result}{warnings}"
     assert removed == []
     assert len(warnings) == (warning is not None)
     assert not warnings or warning in warnings[0]

@@ -381,12 +381,22 @@ def rights(mode=None, owner=None, group=None, check_mode=False):
     return files.wanted_rights("/x", {"mode": mode, "owner": owner, "group": group}, check_mode)
 
 
-@pytest.mark.parametrize(("value", "bits"), [(None, None), ("0640", 0o640), ("2750", 0o2750), (0o644, 0o644)])
+@pytest.mark.parametrize(
+    ("value", "bits"),
+    [
+        (None, None),
+        ("600", 0o600),
+        ("0640", 0o640),
+        ("0755", 0o755),
+        ("2750", 0o2750),
+        *((bits, bits) for bits in (0, 0o400, 0o440, 0o600, 0o640, 0o644, 0o660, 0o664, 0o666)),
+    ],
+)
 def test_mode(value, bits):
     assert rights(mode=value) == {"mode": bits, "uid": None, "gid": None}
 
 
-@pytest.mark.parametrize("value", ["u=rw", "0888", "640 ", True, 6.4, "", 644, -1])
+@pytest.mark.parametrize("value", ["u=rw", "0888", "640 ", True, 6.4, "", 644, 640, 600, 400, 404, 440, 444, 500, -1])
 def test_a_mode_that_is_none(value):
     with pytest.raises(files.FileError, match=r"^/x: mode: .* is not an octal number in quotes"):
         rights(mode=value)

@@ -104,6 +104,11 @@ def test_what_the_patch_reads_is_shown(more):
         "# password: geheim",
         "x: 1 # token = 'geheim'",
         "#   - secret: geheim and more",
+        *(
+            f"{name}: geheim"
+            for key in ("accountKey", "account_key", "ACCOUNT_KEY", "account-key", "sshKeys", "basic_auth", "pat", "pw")
+            for name in (key, f"# {key}", f'#"{key}"')
+        ),
         "# see https://me:geheim@example.com",
         "password: geheimnis\nnote: it is geheimnis",
         "password: geheimnis # once geheimnis",
@@ -131,6 +136,12 @@ def test_secrets(line):
         "token: true",
         "# password: ${PASSWORD}",
         "host: example.com",
+        "key_id: 17",
+        "monkey: 17",
+        "path: /srv",
+        "author: me",
+        "# path: /srv, by an author: me",
+        "# accountKey: ${ACCOUNT_KEY}",
     ],
 )
 def test_what_is_no_secret(line):
