@@ -324,10 +324,20 @@ class Target:
                 "Give true, false without quotes, or a mapping; leave the key out for no TLS.",
             )
         ca = ssl.get("ca")
+        texts = ca if isinstance(ca, list) else [ca or ""]
+        if not all(isinstance(text, str) for text in texts):
+            raise TargetError(
+                "tls",
+                f"{KEY}.connection.ssl.ca{self._place(f'{KEY}.connection.ssl.ca')} is no text, which the TLS of "
+                "Backstage refuses.",
+                "Give the certificate itself, or {$file: ca.pem}.",
+            )
+        # Only what is in a list is trusted, even if that is nothing; an empty text is as if not given.
+        authorities = "\n".join(texts) or (" " if isinstance(ca, list) else None)
         return Tls(
             verify=ssl.get("rejectUnauthorized") is not False,
-            ca="\n".join(ca) if isinstance(ca, list) else ca,
-            more_authorities=None if ca else self._environment.get("NODE_EXTRA_CA_CERTS"),
+            ca=authorities,
+            more_authorities=None if authorities else self._environment.get("NODE_EXTRA_CA_CERTS"),
             client_certificate="cert" in ssl or "pfx" in ssl,
         )
 

@@ -83,6 +83,21 @@ def read(data: bytes, form: str) -> dict[str, str | None]:
     return {found.name: found.value for found in assignments(data, form)}
 
 
+def environment(
+    found: Mapping[str, str | None], form: str, given: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return what a process has that reads an env file, and the names whose values cannot be told.
+
+    Args:
+        found: the file's variables, as `read` returns them.
+        form: the file's format; dotenv leaves alone what is set already, systemd and a shell do not.
+        given: variables that the process is started with.
+    """
+    known = {name: value for name, value in found.items() if value is not None}
+    first, second = (known, given) if form == "dotenv" else (given, known)
+    return {**first, **second}, [name for name in found if found[name] is None and name not in given]
+
+
 def assignments(data: bytes, form: str) -> list[Assignment]:
     """Return every assignment in file order. Raises: EnvFileError."""
     scan = {"dotenv": _scan_dotenv, "systemd": _scan_systemd, "shell": _scan_shell}[form]

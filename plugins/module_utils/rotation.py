@@ -173,6 +173,8 @@ class Places:
     Attributes:
         values: env, literal or file.
         path: the app-config file that has `backend.database`; empty: chosen among `config_files`.
+        env_file: what Backstage's environment comes from; with a `-` before it, it may be missing.
+        environment: variables that Backstage has besides.
         password_file: with values file.
     """
 
@@ -184,6 +186,7 @@ class Places:
     env_format: str
     password_variable: str
     password_file: str
+    environment: Mapping[str, str]
 
     @property
     def app_config(self) -> str:
@@ -218,12 +221,10 @@ class Places:
             RotationError: they do not point at PostgreSQL with a user and a password.
             files.FileError, config_loader.ConfigLoaderError, env_file.EnvFileError: they cannot be read.
         """
-        variables = {}
-        if self.values == "env":
-            found = env_file.read(_read(self.env_file) or b"", self.env_format)
-            variables = {name: value for name, value in found.items() if value is not None}
-            variables.update(instead or {})
-        config = config_loader.load(self.directory, variables, self.config_files)
+        data = _read(self.env_file.removeprefix("-")) if self.env_file else None
+        found = {**env_file.read(data or b"", self.env_format), **(instead or {})}
+        variables, unknown = env_file.environment(found, self.env_format, self.environment)
+        config = config_loader.load(self.directory, variables, self.config_files, unknown)
         try:
             target = database_target.Target(config, variables)
             if target.client("catalog") != "pg":

@@ -269,7 +269,6 @@ table:
 
 import os
 import pwd
-import re
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils import (
@@ -277,26 +276,17 @@ from ansible_collections.devportal.backstage.plugins.module_utils import (
     database_checks,
     database_target,
     env_file,
+    environment_option,
     postgresql,
 )
 
 MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
-_SECRET_NAME = re.compile(
-    r"PASS|PW|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|COOKIE|SIGN|WEBHOOK|CONNECTION|DSN|UR[IL]|PAT$", re.IGNORECASE
-)
-
-
-def _show_what_is_no_secret(module: AnsibleModule) -> None:
-    """Take common words, such as `production` and `1`, out of what Ansible masks in the result."""
-    given = [(name, str(value)) for name, value in module.params["environment"].items()]
-    secret = {value for name, value in given if _SECRET_NAME.search(name) or "://" in value}
-    module.no_log_values -= {value for _name, value in given} - secret - {module.params["login_password"]}
 
 
 def _environment(asked: dict) -> tuple[dict[str, str], list[str]]:
     """Return the environment of Backstage, and the names whose values cannot be told."""
     path = asked["env_file"]
-    given = {name: str(value) for name, value in asked["environment"].items()}
+    given = asked["environment"]
     if not path:
         return given, []
     try:
@@ -308,9 +298,7 @@ def _environment(asked: dict) -> tuple[dict[str, str], list[str]]:
         raise config_loader.ConfigLoaderError(f"{path}: the env file cannot be read: {error.strerror}.") from error
     except env_file.EnvFileError as error:
         raise config_loader.ConfigLoaderError(f"{path}: {error}") from error
-    read = {name: value for name, value in found.items() if value is not None}
-    first, second = (read, given) if asked["env_format"] == "dotenv" else (given, read)
-    return {**first, **second}, [name for name in found if found[name] is None and name not in given]
+    return env_file.environment(found, asked["env_format"], given)
 
 
 def _connect(asked: dict):
@@ -395,7 +383,7 @@ def main() -> None:
             "config_files": {"type": "list", "elements": "str", "default": []},
             "env_file": {"type": "path"},
             "env_format": {"type": "str", "choices": list(env_file.FORMATS), "default": "dotenv"},
-            "environment": {"type": "dict", "default": {}, "no_log": True},
+            "environment": environment_option.ARGUMENT_SPEC,
             "plugins": {"type": "list", "elements": "str", "default": []},
             "login_host": {"type": "str"},
             **{name: options[name] for name in ("login_port", "login_user", "login_password", "login_db")},
@@ -407,15 +395,15 @@ def main() -> None:
         mutually_exclusive=[("directory", "login_host")],
         supports_check_mode=True,
     )
-    _show_what_is_no_secret(module)
+    asked = {**module.params, "environment": environment_option.take(module)}
     if not config_loader.HAS_YAML:
         if not module.check_mode:
             module.fail_json(msg=MISSING_YAML)
         module.exit_json(
             would_start=None, checks=[], databases=[], table=[], server_version=None, msg=f"Not checked: {MISSING_YAML}"
         )
-    facts, report = _app(module.params) if module.params["directory"] else _server(module.params)
-    sentence = _sentence(report, bool(module.params["directory"]))
+    facts, report = _app(asked) if asked["directory"] else _server(asked)
+    sentence = _sentence(report, bool(asked["directory"]))
     result = {
         **facts,
         "would_start": report.would_start,
@@ -427,7 +415,7 @@ def main() -> None:
     }
     if not report.library and not module.check_mode:
         module.fail_json(**result)
-    if report.failure and module.params["fail"] and not module.check_mode:
+    if report.failure and asked["fail"] and not module.check_mode:
         module.fail_json(**result)
     module.exit_json(**result)
 

@@ -68,13 +68,20 @@ options:
     elements: path
     default: []
   env_file:
-    description: The env file. Required with O(values=env).
+    description:
+      - The file that the environment of Backstage comes from. Required with O(values=env), where it holds the password.
+      - With a C(-) before it, as in systemd's C(EnvironmentFile=), it may be missing.
     type: path
   env_format:
     description: Its format, as in M(devportal.backstage.backstage_env_file).
     type: str
     choices: [dotenv, systemd, shell]
     default: dotenv
+  environment:
+    description:
+      - Further variables that Backstage is started with, as in M(devportal.backstage.backstage_database_info).
+    type: dict
+    default: {}
   password_variable:
     description: Name of the variable with the password.
     type: str
@@ -148,6 +155,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils import (
     app_config,
     config_loader,
     env_file,
+    environment_option,
     files,
     postgresql,
     rotation,
@@ -172,6 +180,7 @@ def main() -> None:
             "config_files": {"type": "list", "elements": "path", "default": []},
             "env_file": {"type": "path"},
             "env_format": {"type": "str", "choices": list(env_file.FORMATS), "default": "dotenv"},
+            "environment": environment_option.ARGUMENT_SPEC,
             "password_variable": {"type": "str", "default": "POSTGRES_PASSWORD", "no_log": False},
             "password_file": {"type": "path", "no_log": False},
             "iterations": {"type": "int"},
@@ -209,7 +218,11 @@ def _cannot(module, reason, not_yet):
 def _run(module):
     asked = module.params
     names = ("directory", "values", "path", "env_file", "env_format", "password_variable", "password_file")
-    places = rotation.Places(config_files=tuple(asked["config_files"]), **{name: asked[name] or "" for name in names})
+    places = rotation.Places(
+        config_files=tuple(asked["config_files"]),
+        environment=environment_option.take(module),
+        **{name: asked[name] or "" for name in names},
+    )
     steps = rotation.Rotation(
         places,
         rotation.Credentials(asked["user"], asked["password"]),

@@ -265,14 +265,17 @@ def test_the_playbook_fails_without_a_host(tmp_path):
 def test_a_harmless_variable_masks_nothing_of_the_result(run_module, server, tmp_path):
     given = {
         "BACKSTAGE_ENV": "production", "DEBUG": "1", "RETRIES": 2, "GREETING": "hidden", "SSH_KEY": "hidden",
-        "PROXY": "http://somebody:word@proxy",
+        "PROXY": "http://somebody:word@proxy", "SYSADMIN": "hunter2",
+        "APP_CONFIG_integrations_github": '[{"token": "ghp_1"}]', "GITHUB_APP_PEM": "-----BEGIN RSA PRIVATE KEY-----x",
     }  # fmt: skip
     asked = app(tmp_path, server, HOST="hidden")
     (tmp_path / "app-config.production.yaml").write_text("app: {title: 'http://somebody:word@proxy'}\n")
     result = run_module(NAME, environment=given, **asked)
     assert result["config_files"] == [f"{tmp_path}/app-config.yaml", f"{tmp_path}/app-config.production.yaml"]
     assert result["port"] == server.port
-    assert "hidden" not in json.dumps(result)
+    assert sorted(result["invocation"]["module_args"]["environment"]) == sorted(given)
+    for secret in ("hidden", "hunter2", "ghp_1", "BEGIN RSA", ":word@"):
+        assert secret not in json.dumps(result)
 
 
 def test_an_env_file_that_may_be_missing(tmp_path):

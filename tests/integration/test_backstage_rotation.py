@@ -98,8 +98,10 @@ class App:
         if process:
             return self.run_module("backstage_rotation", **asked)
         defaults = {"config_files": [], "env_format": "dotenv", "password_variable": "POSTGRES_PASSWORD"}
-        defaults.update(iterations=None, connect_timeout=15)
-        module = types.SimpleNamespace(params={**defaults, **asked}, check_mode=False, warn=print)
+        defaults.update(iterations=None, connect_timeout=15, environment={})
+        module = types.SimpleNamespace(
+            params={**defaults, **asked}, check_mode=False, warn=print, no_log_values={password}
+        )
         try:
             return {"failed": False, **backstage_rotation._run(module)}
         except (rotation.RotationError, files.FileError) as error:
@@ -266,7 +268,7 @@ def test_no_way_back_once_it_is_ready(app):
 def places_of(app):
     return rotation.Places(
         app.directory, app.values, os.path.join(app.directory, app.name), (), os.path.join(app.directory, ".env"),
-        "dotenv", "POSTGRES_PASSWORD", app.password_file(app.user),
+        "dotenv", "POSTGRES_PASSWORD", app.password_file(app.user), {},
     )  # fmt: skip
 
 
@@ -508,6 +510,23 @@ def test_no_password_goes_to_a_server_that_backstage_would_not_trust(run_module,
         app.write(app.name, json.dumps(config, indent=2))
         app.rotate("the second secret")
         app.server.connect(user=app.user, password="the second secret").close()
+        # What the process has besides the files says whom it trusts: by the env file, or by the unit.
+        config["backend"]["database"]["connection"].update(ssl=True, password="the second secret")
+        app.write(app.name, json.dumps(config, indent=2))
+        app.write(".env", f"NODE_EXTRA_CA_CERTS={certificate}\n")
+        app.rotate("the third secret")
+        app.write(".env", "")
+        assert app.stage("begin", "the fourth secret")["failed"]
+        results = [
+            app.call(
+                "backstage_rotation", stage=stage, directory=app.directory, values="literal", user=app.user,
+                password="the fourth secret", path=os.path.join(app.directory, app.name),
+                environment={"NODE_EXTRA_CA_CERTS": str(certificate), "BUILD": app.user[-1]},
+            )
+            for stage in STAGES
+        ]  # fmt: skip
+        assert results[0]["former"] == [] and results[0]["needed"]
+        app.server.connect(user=app.user, password="the fourth secret").close()
     finally:
         server.close()
 
