@@ -13,6 +13,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils.preflight impo
     iterations_problems,
     password_problems,
     reach_problems,
+    remote_hosts,
     variable_problems,
     version_problems,
 )
@@ -39,30 +40,29 @@ class ActionModule(ActionBase):
                 "os_release": {"type": "str", "default": ""},
                 "iterations": {"type": "int"},
                 "version": {"type": "str", "default": ""},
-                "listen_addresses": {"type": "list", "elements": "str", "default": []},
-                "remote_hosts": {"type": "list", "elements": "str", "default": []},
+                "listen_addresses": {"type": "list", "elements": "str"},
             }
         )[1]
-        problems = _CHECKS[arguments["part"]](arguments)
+        problems = _CHECKS[arguments["part"]](arguments, task_vars or {})
         result.update(changed=False, problems=problems)
         if problems:
             result.update(failed=True, msg=" ".join(problems))
         return result
 
 
-def _database(arguments: dict[str, Any]) -> list[str]:
+def _database(arguments: dict[str, Any], variables: dict[str, Any]) -> list[str]:
     prefix = "backstage_postgresql"
     return [
         *distribution_problems(arguments["os_release"]),
         *version_problems(arguments["version"]),
         *iterations_problems(arguments["iterations"]),
         *connection_problems(prefix, None, arguments["port"], arguments["user"]),
-        *reach_problems(arguments["listen_addresses"], arguments["remote_hosts"]),
+        *reach_problems(arguments["listen_addresses"], remote_hosts(variables)),
         *password_problems(prefix, arguments["password"], None),
     ]
 
 
-def _app(arguments: dict[str, Any]) -> list[str]:
+def _app(arguments: dict[str, Any], _variables: dict[str, Any]) -> list[str]:
     prefix = "backstage_app_config"
     return [
         *connection_problems(prefix, arguments["host"] or "", arguments["port"], arguments["user"]),
@@ -72,10 +72,10 @@ def _app(arguments: dict[str, Any]) -> list[str]:
     ]
 
 
-def _container(arguments: dict[str, Any]) -> list[str]:
+def _container(arguments: dict[str, Any], variables: dict[str, Any]) -> list[str]:
     return [
         *connection_problems("backstage_postgresql_container", None, arguments["port"], arguments["user"]),
-        *reach_problems(arguments["listen_addresses"], arguments["remote_hosts"], container=True),
+        *reach_problems(arguments["listen_addresses"], remote_hosts(variables), container=True),
         *password_problems("backstage_postgresql", arguments["password"], "literal"),
     ]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -338,8 +339,20 @@ def _bytes(path: str, remedy: str) -> bytes:
             return stream.read()
     except FileNotFoundError:
         raise ConfigLoaderError(f"{path}: there is no such file. {remedy}") from None
+    except PermissionError:
+        raise ConfigLoaderError(
+            f"{path}: {_user_name()} may not read it. Give it to that user or to a group of it, and let it into the "
+            "directories above."
+        ) from None
     except OSError as error:
         raise ConfigLoaderError(f"{path}: cannot be read: {error.strerror}. {remedy}") from error
+
+
+def _user_name() -> str:
+    try:
+        return f"the OS user {pwd.getpwuid(os.geteuid()).pw_name}"
+    except KeyError:
+        return f"the OS user with the id {os.geteuid()}"
 
 
 class _Transformation:

@@ -285,6 +285,49 @@ def wanted_rights(path: str, asked: Mapping[str, Any], check_mode: bool) -> dict
     return {"mode": mode, "uid": None if uid is None else int(uid), "gid": None if gid is None else int(gid)}
 
 
+def account(user: str, option: str) -> pwd.struct_passwd:
+    """The OS user of this name. Raises: FileError: there is none."""
+    try:
+        return pwd.getpwnam(user)
+    except (KeyError, ValueError):
+        raise FileError(f"{option}: there is no user {user!r} on this host; make it first.") from None
+
+
+def may_read(user: pwd.struct_passwd, uid: int, gid: int, mode: int) -> bool:
+    """Whether an OS user may read a file with this owner, group and mode (path_resolution(7)); no ACL counts."""
+    if user.pw_uid in (0, uid):
+        return user.pw_uid == 0 or bool(mode & 0o400)
+    in_group = gid in os.getgrouplist(user.pw_name, user.pw_gid)
+    return bool(mode & (0o040 if in_group else 0o004))
+
+
+@contextlib.contextmanager
+def acting_as(user: str | None) -> Iterator[None]:
+    """Meet the permissions that an OS user meets (credentials(7)).
+
+    Args:
+        user: its name. With None, with a name that this host does not have yet, and in a process that is not root's,
+            nothing is different.
+    """
+    found = None
+    if user and os.geteuid() == 0:
+        with contextlib.suppress(KeyError, ValueError):
+            found = pwd.getpwnam(user)
+    if found is None:
+        yield
+        return
+    groups, gid = os.getgroups(), os.getegid()
+    os.setgroups(os.getgrouplist(found.pw_name, found.pw_gid))
+    os.setegid(found.pw_gid)
+    os.seteuid(found.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)
+
+
 def _is_octal(mode: Any) -> bool:
     """Whether a number was written as an octal one; 644 is 0o1204, and 400 is 0o620, which no file of data has."""
     if not isinstance(mode, int) or isinstance(mode, bool) or not 0 <= mode <= 0o777:

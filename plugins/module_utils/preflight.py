@@ -9,7 +9,8 @@ Private to this collection: its interface may change in any release.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils import env_file, scram
 from ansible_collections.devportal.backstage.plugins.module_utils.app_config import (
@@ -55,7 +56,7 @@ def connection_problems(prefix: str, host: str | None, port: str | int | None, u
     Args:
         prefix: the role's variable prefix, so that a sentence names the variable to change.
         host: name, address or socket directory; None where the side in question does not choose it.
-        port: None where the cluster chooses it.
+        port: None where the cluster chooses it; empty where the play that tells it did not run.
         user: the PostgreSQL role.
     """
     if host is not None and not host.strip():
@@ -64,6 +65,12 @@ def connection_problems(prefix: str, host: str | None, port: str | int | None, u
             "or put the database's host into the group backstage_database."
         )
         host = None
+    if port is not None and not str(port).strip():
+        yield (
+            f"{prefix}_port is empty: the database's host had no part in this run, or failed in it, so nobody said "
+            "which port its server has. Run this for that host too, or set backstage_postgresql_port."
+        )
+        port = None
     for one in ((host, None, None), (None, port, None), (None, None, user)):
         try:
             check_connection(*one)
@@ -71,23 +78,44 @@ def connection_problems(prefix: str, host: str | None, port: str | int | None, u
             yield f"{prefix}_{error}"
 
 
+def remote_hosts(variables: Mapping[str, Any]) -> list[str]:
+    """The app hosts that are to reach this database host's server from elsewhere, as `backstage_app_config` has it.
+
+    A database host that runs an app too has its own server for it; all other apps use the first one's, but for those
+    that are told another address, of a pooler for instance.
+
+    Args:
+        variables: of the database host, with Ansible's own.
+    """
+    groups, hostvars, this = variables["groups"], variables["hostvars"], variables["inventory_hostname"]
+    servers = groups.get("backstage_database") or [this]
+    if this != servers[0] or "backstage_postgresql_host" in variables:
+        return []
+    elsewhere = ("backstage_postgresql_host", "backstage_app_config_host")
+    return [
+        host
+        for host in groups.get("backstage", [])
+        if host not in servers and not any(name in hostvars[host] for name in elsewhere)
+    ]
+
+
 def reach_problems(
-    listen_addresses: Iterable[str], remote_hosts: Iterable[str], container: bool = False
+    listen_addresses: Sequence[str] | None, remote: Sequence[str], container: bool = False
 ) -> Iterable[str]:
     """A sentence where app hosts cannot reach a server that listens on loopback alone.
 
     Args:
-        listen_addresses: as in postgresql.conf, one address an item; of a container, where it is published.
-        remote_hosts: the app hosts that are not the database host itself.
+        listen_addresses: as in postgresql.conf, one address an item; of a container, where it is published; None where
+            the server keeps what it has.
+        remote: the app hosts elsewhere.
         container: whether it is the container role's server.
     """
-    remote = list(remote_hosts)
-    if remote and all(address.strip() in _LOOPBACK for address in listen_addresses):
+    if remote and listen_addresses is not None and all(address.strip() in _LOOPBACK for address in listen_addresses):
         remedy = (
             "say another address in backstage_postgresql_container_bind_address"
             if container
-            else "add an address to backstage_postgresql_listen_addresses "
-            "and a rule to backstage_postgresql_access_rules"
+            else "add an address to backstage_postgresql_listen_addresses (or to listen_addresses in "
+            "backstage_postgresql_settings, which comes first) and a rule to backstage_postgresql_access_rules"
         )
         yield (
             f"{', '.join(remote)} cannot reach a server that listens on {', '.join(listen_addresses)} only: {remedy}, "

@@ -37,6 +37,7 @@ class Unit:
         active: ActiveState; empty where it has a job to do first.
         restarts: NRestarts, how often systemd restarted it by itself.
         invocation: InvocationID of the present or last run.
+        ending: whether that run is over, or is about to be.
         began: ExecMainStartTimestamp of a run that goes on and is not about to end, in seconds of the Unix time.
     """
 
@@ -44,6 +45,7 @@ class Unit:
     active: str = ""
     restarts: int = 0
     invocation: str = ""
+    ending: bool = False
     began: float | None = None
 
     def look(self) -> Unit:
@@ -52,15 +54,19 @@ class Unit:
         text = _output("systemctl", "show", "--timestamp=us+utc", "--property=" + ",".join(names), "--", self.name)
         found = dict(line.partition("=")[::2] for line in text.splitlines())
         restarts = found.get("NRestarts", "")
-        active = found.get("ActiveState", "")
+        active, state = found.get("ActiveState", ""), found.get("SubState", "")
         has_job = found.get("Job", "0") not in ("", "0")
         # The job of a start goes on until ExecStartPost has ended.
-        goes_on = found.get("SubState") in ("start", "start-post", *([] if has_job else ["running"]))
+        starting = state in ("start", "start-post")
+        over = active in ("deactivating", "inactive", "failed") or state.startswith("auto-restart")
+        ending = over or (has_job and not starting)
+        goes_on = not ending and (starting or state == "running")
         return Unit(
             self.name,
-            "" if active == "inactive" and has_job else active,
+            "" if active in ("inactive", "failed") and has_job else active,
             int(restarts) if restarts.isdigit() else 0,
             found.get("InvocationID", ""),
+            ending,
             seconds(found.get("ExecMainStartTimestamp", "")) if goes_on else None,
         )
 
@@ -113,20 +119,22 @@ def wait(url: str, timeout: float, service: str | None) -> Outcome:
     while True:
         answer = ask(url)
         seconds = time.monotonic() - start
-        # The answer of a run that is about to end is not that of the next.
-        if answer == "200" and (unit is None or unit.look().active != "deactivating"):
-            return Outcome(True, seconds, answer)
         over = seconds >= timeout
-        if unit is not None and first is not None:
+        if unit is None or first is None:
+            if answer == "200" or over:
+                return Outcome(answer == "200", seconds, answer)
+        else:
             now = unit.look()
+            # Neither the answer nor the log of a run that has ended, or is about to, is that of the next.
+            goes_on = now.invocation == unit.invocation and not now.ending
+            if answer == "200" and goes_on:
+                return Outcome(True, seconds, answer)
             log = unit.log()
             # A restart by systemd means that the run before ended by itself; its log has the reason.
             ended = now.restarts > first.restarts or now.active in ("failed", "inactive")
-            if over or ended or (_GIVEN_UP in log and now.active in ("activating", "active")):
+            if over or ended or (_GIVEN_UP in log and goes_on):
                 return Outcome(False, seconds, answer, reason(log), log.splitlines()[-30:])
             unit = now
-        elif over:
-            return Outcome(False, seconds, answer)
         time.sleep(_PAUSE)
 
 

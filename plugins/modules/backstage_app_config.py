@@ -50,6 +50,7 @@ options:
     description:
       - The env file that Backstage is started with. Only read, to see what hides what was written, and whether git
         ignores the file. A relative path starts at the directory of the app-config file.
+      - With O(values=env) nothing is written when it is not of its format, or could not be made.
     type: path
   env_format:
     description:
@@ -137,6 +138,11 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  os_user:
+    description:
+      - The OS user that Backstage runs as. A new file with the password belongs to it, where it could not read the file
+        otherwise. O(owner) counts more.
+    type: str
   create:
     description:
       - Make the file if it is missing.
@@ -289,6 +295,7 @@ wins:
 
 import grp
 import os
+import pwd
 import shlex
 from contextlib import ExitStack
 from typing import Any, Callable
@@ -344,6 +351,7 @@ class _Run:
         self.holds_secret = False
         wanted = files.wanted_rights(self.path, self.asked, self.check_mode)
         self.mode, self.uid, self.gid = wanted["mode"], wanted["uid"], wanted["gid"]
+        self.reader = self.find_reader()
 
     def choose(self) -> tuple[list[str], str]:
         """The files that Backstage loads, and the one to change."""
@@ -365,6 +373,16 @@ class _Run:
             return [name for name in beside if name == path or os.path.exists(name)], path
         return [path], path
 
+    def find_reader(self) -> pwd.struct_passwd | None:
+        """Who has to be able to read what is made."""
+        name = self.asked["os_user"]
+        try:
+            return files.account(name, "os_user") if name and self.uid is None else None
+        except files.FileError:
+            if self.check_mode:
+                return None
+            raise
+
     def __call__(self) -> dict[str, Any]:
         asked = self.asked
         if self.present:
@@ -378,6 +396,10 @@ class _Run:
             self.holds_secret = asked["values"] == "literal" or any(
                 masked_diff.is_secret(path, value) for path, value in _leaves(asked["database"])
             )
+            if asked["values"] == "env" and asked["env_file"]:
+                self.look_at_env_file()
+                if self.result.get("missing"):
+                    return self.result
         if self.check_mode and not (HAS_YAML and os.path.exists(self.path)):
             return self.blind()
         if not HAS_YAML:
@@ -396,6 +418,20 @@ class _Run:
             if wanted and (not self.check_mode or os.path.isdir(os.path.dirname(os.path.realpath(wanted)))):
                 password_file = stack.enter_context(files.edit(wanted))
             return self.edit(file, password_file)
+
+    def look_at_env_file(self) -> None:
+        """Refuse where the variables could not be put into it."""
+        path = self.asked["env_file"]
+        directory = os.path.dirname(os.path.realpath(path))
+        if self.check_mode and not os.path.isdir(directory):
+            message = f"{path} cannot be made, for there is no directory {directory}; make it first."
+            self.result.update(changed=True, missing=True, msg=message)
+            return
+        try:
+            with files.edit(path) as file:
+                env_file.read(file.data or b"", self.asked["env_format"])
+        except env_file.EnvFileError as error:
+            raise AppConfigError(f"{path}: {error}") from error
 
     def blind(self) -> dict[str, Any]:
         """What check mode can say without PyYAML, or without the file."""
@@ -482,7 +518,16 @@ class _Run:
             if mode & closed:
                 mode &= ~closed
                 self.tightened(file.path, mode)
-        return {"mode": mode, "uid": self.uid, "gid": self.gid}
+        rights = {"mode": mode, "uid": self.uid, "gid": self.gid}
+        return self.readable(rights, file) if secret and file.mode is None else rights
+
+    def readable(self, rights: dict[str, Any], file: files.EditedFile) -> dict[str, Any]:
+        """The rights of a new file, so that Backstage can read it."""
+        uid, gid = (file.uid if rights["uid"] is None else rights["uid"]), rights["gid"]
+        reader = self.reader
+        if reader is None or files.may_read(reader, uid, file.gid if gid is None else gid, rights["mode"]):
+            return rights
+        return {**rights, "uid": reader.pw_uid, "gid": reader.pw_gid if self.gid is None else self.gid}
 
     def tightened(self, path: str, mode: int) -> None:
         self.result["tightened"].append(path)
@@ -502,7 +547,7 @@ class _Run:
         uid = file.uid if self.uid is None else self.uid
         gid = file.gid if self.gid is None else self.gid
         by_group = uid == 0 and gid != 0 and (file.mode or 0) & 0o040 and not _is_everybodys(gid)
-        return {"mode": 0o640 if by_group else 0o600, "uid": uid, "gid": gid}
+        return self.readable({"mode": 0o640 if by_group else 0o600, "uid": uid, "gid": gid}, password_file)
 
     def password_differs(self, password_file: files.EditedFile, file: files.EditedFile) -> bool:
         mode = self.password_rights(password_file, file)["mode"]
@@ -647,6 +692,7 @@ def main() -> None:
             "password_file": {"type": "path", "default": "postgres-password", "no_log": False},
             "database": {"type": "dict", "default": {}, "no_log": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "os_user": {"type": "str"},
             "create": {"type": "bool", "default": False},
             "allow_tracked": {"type": "bool", "default": False},
             "backup": {"type": "bool", "default": False},

@@ -92,7 +92,8 @@ options:
     type: path
   os_user:
     description:
-      - The OS user that Backstage runs as. It matters where the host is a socket, for peer authentication.
+      - The OS user that Backstage runs as. It has to be let in to the app's files and, where the host is a socket, by
+        the server (peer authentication).
       - Left out, it is the user that this module runs as.
     type: str
   connect_timeout:
@@ -277,6 +278,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils import (
     database_target,
     env_file,
     environment_option,
+    files,
     postgresql,
 )
 
@@ -324,9 +326,10 @@ def _app(asked: dict) -> tuple[dict, database_checks.Report]:
     facts: dict = {}
     try:
         environment, unknown = _environment(asked)
-        config = config_loader.load(asked["directory"], environment, asked["config_files"], unknown)
+        with files.acting_as(asked["os_user"]):
+            config = config_loader.load(asked["directory"], environment, asked["config_files"], unknown)
+            target = database_target.Target(config, environment)
         facts["config_files"] = config.files
-        target = database_target.Target(config, environment)
         facts.update(mode=target.mode, origins=target.origins())
         report = database_checks.check_target(
             target, target.plugin_ids(asked["plugins"]), _connect(asked), asked["directory"]

@@ -71,16 +71,11 @@ options:
     type: str
     default: ""
   listen_addresses:
-    description: The addresses that the server is to listen on. Of use with O(part=database) and O(part=container).
-    type: list
-    elements: str
-    default: []
-  remote_hosts:
     description:
-      - The app hosts that are not the database host itself. Of use with O(part=database) and O(part=container).
+      - The addresses that the server is to listen on. Of use with O(part=database) and O(part=container).
+      - Loopback alone is refused where the group C(backstage) has hosts that are to reach it from elsewhere.
     type: list
     elements: str
-    default: []
 """
 
 EXAMPLES = r"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import stat
 import subprocess
@@ -203,6 +204,24 @@ def test_a_file_for_the_password_is_readable_for_the_one_who_reads_app_config(ru
     assert (secret.stat().st_uid, secret.stat().st_gid, mode(secret)) == (4711, 4711, 0o600)
 
 
+@as_root
+@pytest.mark.parametrize("values", ["literal", "file"])
+def test_a_new_file_with_the_password_belongs_to_the_one_who_reads_it(run, app, values):
+    nobody = pwd.getpwnam("nobody")
+    asked = {**LITERAL, "values": values, "create": True, "path": str(app.parent / "app-config.local.yaml")}
+    secret = app.parent / ("postgres-password" if values == "file" else "app-config.local.yaml")
+    assert "no-such-user" in run(os_user="no-such-user", **asked)["msg"]
+    assert run(check=True, os_user="no-such-user", **asked)["changed"]
+    assert not secret.exists()
+    run(os_user="nobody", **asked)
+    assert (secret.stat().st_uid, secret.stat().st_gid, mode(secret)) == (nobody.pw_uid, nobody.pw_gid, 0o600)
+    os.chown(secret, 4711, 4711)
+    assert not run(os_user="nobody", **asked)["changed"]
+    secret.unlink()
+    run(os_user="nobody", owner="daemon", **asked)
+    assert secret.stat().st_uid == pwd.getpwnam("daemon").pw_uid
+
+
 def test_the_password_file_is_put_back_when_app_config_cannot_be_written(run, app):
     asked = {**LITERAL, "values": "file", "validate": "false %s"}
     assert run(**asked)["failed"]
@@ -257,8 +276,27 @@ def test_a_hard_link_is_told_of(run, app):
     assert warnings(run()) == []
 
 
-def test_an_env_file_that_cannot_be_read(run, app):
-    result = run(env_file=str(app.parent))
+@pytest.mark.parametrize("check", [False, True])
+def test_an_env_file_that_could_not_get_the_variables(run, app, check):
+    env_file = app.parent / ".env"
+    env_file.write_text("A='never closed\n")
+    before = app.read_bytes()
+    for asked, words in (
+        ({"env_file": str(env_file), "env_format": "systemd"}, f"{env_file}: line 1"),
+        ({"env_file": str(app.parent)}, "is a directory"),
+    ):
+        refused = run(check=check, **asked)
+        assert refused["failed"]
+        assert words in refused["msg"]
+    gone = run(check=check, env_file=str(app.parent / "gone" / "env"))
+    assert "gone" in gone["msg"]
+    assert gone["failed"] is not check
+    assert gone.get("missing", False) is check
+    assert app.read_bytes() == before
+
+
+def test_an_env_file_that_is_not_what_backstage_takes_the_password_from(run, app):
+    result = run(env_file=str(app.parent), **LITERAL)
     assert result["changed"]
     assert any("could not be looked for" in text and "is a directory" in text for text in warnings(result))
 

@@ -285,3 +285,14 @@ def test_an_env_file_that_may_be_missing(tmp_path):
     assert backstage_database_info._environment(asked) == ({"A": "1", "B": "2"}, [])
     with pytest.raises(config_loader.ConfigLoaderError, match="cannot be read"):
         backstage_database_info._environment({**asked, "env_file": f"{tmp_path}/none"})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
+def test_files_that_backstage_may_not_read(run_module, server, tmp_path):
+    asked = app(tmp_path, server)
+    assert run_module(NAME, **asked)["would_start"] is True
+    refused = run_module(NAME, os_user="nobody", **asked)
+    assert refused["would_start"] is False
+    assert f"{tmp_path}/app-config.yaml: the OS user nobody may not read it." in refused["msg"]
+    # The role of the service makes its user later.
+    assert run_module(NAME, os_user="no-such-user", **asked)["would_start"] is True

@@ -525,7 +525,7 @@ def test_no_password_goes_to_a_server_that_backstage_would_not_trust(run_module,
             )
             for stage in STAGES
         ]  # fmt: skip
-        assert results[0]["former"] == [] and results[0]["needed"]
+        assert (results[0]["former"], results[0]["needed"]) == ([], True)
         app.server.connect(user=app.user, password="the fourth secret").close()
     finally:
         server.close()

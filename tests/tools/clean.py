@@ -71,8 +71,9 @@ def _engine() -> None:
 
 def main() -> int:
     """Leave nothing but the checkout, and say what stays."""
-    _demo_on_this_machine()
     _engine()
+    # Where this fails, .cache stays, with what another try needs.
+    _demo_on_this_machine()
     packages, pulled = _noted(common.PACKAGES), _noted(images.PULLED)
     shutil.rmtree(common.CACHE, ignore_errors=True)
     if common.CACHE.exists():

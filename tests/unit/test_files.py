@@ -6,11 +6,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import pwd
 import re
 import stat
 import struct
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils import files
@@ -411,3 +413,24 @@ def test_owners():
         rights(group="nemo-1")
     assert rights(owner="nemo-1", group="17", check_mode=True) == {"mode": None, "uid": None, "gid": 17}
     assert rights(owner="root", group="nemo-1", check_mode=True) == {"mode": None, "uid": 0, "gid": None}
+
+
+@as_root
+def test_acting_as_another_user():
+    nobody = pwd.getpwuid(NOBODY)
+    kinds = {"own": (0, 0o600, False), "shared": (nobody.pw_gid, 0o640, True), "open": (0, 0o604, True)}
+    before = os.geteuid(), os.getegid(), os.getgroups()
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own lets nobody else in
+        os.chmod(directory, 0o755)
+        for name, (gid, mode, readable) in kinds.items():
+            path = os.path.join(directory, name)
+            with open(path, "w", encoding="utf-8"):
+                os.chown(path, 0, gid)
+                os.chmod(path, mode)
+            assert files.may_read(nobody, 0, gid, mode) is readable
+            with files.acting_as(nobody.pw_name):
+                assert os.access(path, os.R_OK, effective_ids=True) is readable
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == before
+    for user in (None, "no-such-user"):
+        with files.acting_as(user):
+            assert os.geteuid() == 0

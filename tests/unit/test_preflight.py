@@ -61,10 +61,15 @@ def test_a_port_passes(port):
     assert not list(preflight.connection_problems("p", "db", port, "postgres"))
 
 
-@pytest.mark.parametrize("port", ["abc", "", 0, 65536, -1, "5432x", "٥٤٣٢", 5432.5])
+@pytest.mark.parametrize("port", ["abc", 0, 65536, -1, "5432x", "٥٤٣٢", 5432.5])
 def test_what_is_no_port_is_refused(port):
     (sentence,) = preflight.connection_problems("p", "db", port, "postgres")
     assert sentence.startswith(f"p_port is {port!r}:")
+
+
+def test_a_port_that_nobody_told():
+    (sentence,) = preflight.connection_problems("p", "db", "", "postgres")
+    assert sentence.startswith("p_port is empty: the database's host had no part in this run")
 
 
 @pytest.mark.parametrize("host", ["", "  "])
@@ -84,8 +89,32 @@ def test_app_hosts_need_more_than_loopback():
     assert sentence.startswith("app1, app2 cannot reach")
     assert not list(preflight.reach_problems(["localhost", "10.0.0.5"], ["app1"]))
     assert not list(preflight.reach_problems(["localhost"], []))
+    assert not list(preflight.reach_problems(None, ["app1"]))
     (sentence,) = preflight.reach_problems(["127.0.0.1"], ["app1"], container=True)
     assert "backstage_postgresql_container_bind_address" in sentence
+
+
+def _inventory(this, own=(), **hosts):
+    """The variables of a database host: two servers, an app with a server of its own, and two apps without."""
+    groups = {"backstage_database": ["db", "db2", "both"], "backstage": ["both", "app1", "app2"]}
+    hostvars = {name: hosts.get(name, {}) for name in ("db", "db2", "both", "app1", "app2")}
+    return {"inventory_hostname": this, "groups": groups, "hostvars": hostvars, **dict.fromkeys(own, "10.0.0.9")}
+
+
+@pytest.mark.parametrize(
+    ("inventory", "remote"),
+    [
+        (_inventory("db"), ["app1", "app2"]),
+        (_inventory("db2"), []),
+        (_inventory("both"), []),
+        (_inventory("db", own=["backstage_postgresql_host"]), []),
+        (_inventory("db", app1={"backstage_app_config_host": "10.0.0.9"}), ["app2"]),
+        (_inventory("db", app2={"backstage_postgresql_host": "10.0.0.9"}), ["app1"]),
+        ({"inventory_hostname": "db", "groups": {}, "hostvars": {"db": {}}}, []),
+    ],
+)
+def test_the_apps_that_are_to_reach_a_server_from_elsewhere(inventory, remote):
+    assert preflight.remote_hosts(inventory) == remote
 
 
 @pytest.mark.parametrize("values", [None, "env", "literal", "file"])

@@ -118,6 +118,18 @@ def test_files_that_a_run_does_not_know(tmp_path, monkeypatch):
     assert unit.outdated(files) == []
 
 
+def _systemctl(monkeypatch, *states):
+    """Let systemctl tell these states one after the other, the last one for ever; the list of those left."""
+    left = [state.replace(" ", "\n") for state in states]
+    started = "\nExecMainStartTimestamp=Mon 2026-11-23 01:22:32.250000 UTC\n"
+    monkeypatch.setattr(
+        readiness,
+        "_output",
+        lambda program, *_rest: (left.pop(0) if len(left) > 1 else left[0]) + started if program == "systemctl" else "",
+    )
+    return left
+
+
 @pytest.mark.parametrize(
     ("state", "goes_on"),
     [
@@ -130,8 +142,7 @@ def test_files_that_a_run_does_not_know(tmp_path, monkeypatch):
     ],
 )
 def test_when_a_run_goes_on(monkeypatch, state, goes_on):
-    told = state.replace(" ", "\n") + "\nExecMainStartTimestamp=Mon 2026-11-23 01:22:32.250000 UTC\n"
-    monkeypatch.setattr(readiness, "_output", lambda *_command: told)
+    _systemctl(monkeypatch, state)
     assert (readiness.Unit("backstage.service").look().began is not None) is goes_on
 
 
@@ -213,10 +224,53 @@ def test_a_backend_that_gave_up_and_lives_on_is_not_waited_for(backend, monkeypa
     assert readiness.wait(backend(503), 60, "backstage.service").reason == WRONG_PASSWORD
 
 
-def test_what_the_run_before_wrote_does_not_count_while_it_stops(backend, monkeypatch):
-    stopping = readiness.Unit("backstage.service", "deactivating")
-    states = [*[stopping] * 4, readiness.Unit("backstage.service", "activating")]
-    _unit(monkeypatch, states, PRODUCTION)
-    # Its 200 counts as little as its log.
-    assert readiness.wait(backend(503, 200, 200), 60, "backstage.service").ready
-    assert len(states) == 1
+def test_what_the_run_before_wrote_does_not_count(backend, monkeypatch):
+    stopping = readiness.Unit("backstage.service", "deactivating", ending=True)
+    next_one = readiness.Unit("backstage.service", "activating", invocation="b")
+    states = [*[stopping] * 3, next_one]
+    monkeypatch.setattr(readiness.Unit, "look", lambda self: states.pop(0) if len(states) > 1 else states[0])
+    monkeypatch.setattr(readiness.Unit, "log", lambda self: "" if self.invocation else PRODUCTION)
+    assert readiness.wait(backend(503, 503, 503, 200), 60, "backstage.service").ready
+
+
+RUNNING = "ActiveState=active SubState=running Job=0 InvocationID=a"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "ActiveState=active SubState=running Job=7 InvocationID=a",  # a restart waits
+        "ActiveState=deactivating SubState=stop-sigterm Job=7 InvocationID=a",
+        "ActiveState=activating SubState=auto-restart Job=0 InvocationID=a",
+        "ActiveState=inactive SubState=dead Job=7 InvocationID=a",
+        "ActiveState=failed SubState=failed Job=0 InvocationID=a",  # another process has its port
+        "ActiveState=activating SubState=start-post Job=7 InvocationID=b",
+        "ActiveState=active SubState=running Job=0 InvocationID=b",
+    ],
+)
+def test_the_answer_of_a_run_that_ends_is_not_that_of_the_next(backend, monkeypatch, after):
+    left = _systemctl(monkeypatch, RUNNING, after)
+    outcome = readiness.wait(backend(200), 0, "backstage.service")
+    assert (outcome.ready, outcome.answer, len(left)) == (False, "200", 1)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        RUNNING,
+        "ActiveState=activating SubState=start-post Job=7 InvocationID=a",
+        "ActiveState=active SubState=exited Job=0 InvocationID=a",  # a unit of type oneshot that starts a container
+        "",  # no systemd
+    ],
+)
+def test_the_answer_of_a_run_that_goes_on_counts(backend, monkeypatch, state):
+    _systemctl(monkeypatch, state)
+    assert readiness.wait(backend(200), 0, "backstage.service").ready
+
+
+def test_the_next_run_is_awaited(backend, monkeypatch):
+    after = "ActiveState=activating SubState=start-post Job=7 InvocationID=b"
+    to_start = "ActiveState=failed SubState=failed Job=7 InvocationID=a"
+    left = _systemctl(monkeypatch, RUNNING, to_start, after, after, "ActiveState=failed Job=0 InvocationID=b")
+    assert readiness.wait(backend(200, 503, 200), 60, "backstage.service").ready
+    assert len(left) == 1  # one look at each answer

@@ -108,6 +108,21 @@ def test_clean_tells_which_pulled_images_stay(tools, registry, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_demo_that_cannot_be_taken_back_keeps_only_what_another_try_needs(tools, monkeypatch):
+    common, clean, done = tools["common"], tools["clean"], []
+    (common.CACHE / "demo" / "app").mkdir(parents=True)
+
+    def playbook(*_arguments):
+        raise common.Problem("sudo asks for a password")
+
+    monkeypatch.setattr(importlib.import_module("demo"), "playbook", playbook)
+    monkeypatch.setattr(clean, "_engine", lambda: done.append("engine"))
+    with pytest.raises(common.Problem, match="sudo"):
+        clean.main()
+    assert done == ["engine"]
+    assert (common.CACHE / "demo").exists()
+
+
 def test_a_registry_that_does_not_answer_is_asked_again_after_an_hour(tools, registry):
     pull, mark = tools["images"].pull, tools["images"].NO_REGISTRY
     registry.up = False
