@@ -274,6 +274,12 @@ class TestWhereTheDatabaseIs:
         listening = {**FACT, "host": "10.0.0.5"}
         assert told({"apps": {"one": {"backstage_postgresql_connection": listening}}})[0] == "10.0.0.5"
 
+    def test_one_host_in_both_groups(self, told):
+        hosts = {"backstage_database": {"one": {}}, "apps": {"one": {}}}
+        assert told(hosts) == ["localhost", "", "postgres"]
+        hosts["apps"]["one"]["backstage_postgresql_connection"] = FACT
+        assert told(hosts) == ["localhost", "5433", "backstage"]
+
     def test_a_database_host_elsewhere(self, told):
         hosts = {"backstage_database": {"db": {"ansible_host": "10.0.0.5"}}, "apps": {"one": {}}}
         # Before the database's own play there is no word of it.
