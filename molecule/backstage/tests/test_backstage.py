@@ -170,6 +170,9 @@ def test_a_wrong_password_fails_with_the_reason_of_postgresql(site):
 
 
 def test_the_password_in_a_file(site, uids):
+    # An app that root deployed, of which the service's user only reads what it is given.
+    owned = "/srv/backstage /srv/backstage/app-config.yaml"
+    site.portal.check_output(f"chown root:root {owned} && chmod go=rX {owned}")
     for changed in (True, False):
         done = site.become(backstage_app_config_values="file", backstage_postgresql_databases=["spare one"])
         recap = next(line for line in done.stdout.splitlines() if line.startswith("database ") and "ok=" in line)
@@ -179,6 +182,8 @@ def test_the_password_in_a_file(site, uids):
     text = site.portal.file("/srv/backstage/app-config.yaml").content_string
     assert "$file:" in text
     assert "${POSTGRES" not in text
+    secret = site.portal.file("/srv/backstage/postgres-password")
+    assert (secret.user, secret.mode) == ("backstage", 0o600)
     assert site.uids() == uids
 
 
