@@ -177,8 +177,8 @@ def test_no_verifier_is_anywhere_but_in_pg_authid(controller, samples):
     assert len(wanted) >= 15, "the verifiers of this story"
     controller.host.sql("CHECKPOINT;")  # so that the present one is in the table's file, and the search has to find it
     found = Search(controller, wanted, samples).found
-    # Tables and write-ahead log: where the server keeps the rows of pg_authid. An autovacuum that comes by copies samples
-    # of them to pg_statistic (2619) of the database it is in, or to its TOAST table (2840).
+    # Tables and write-ahead log: where the server keeps the rows of pg_authid. An autovacuum that comes by copies
+    # samples of them to pg_statistic (2619) of the database it is in, or to its TOAST table (2840).
     place = re.compile(r"/var/lib/postgresql/\d+/main/(?:(global|pg_wal)/.*|base/\d+/(2619|2840))")
     places = {(match[1] or match[2]) if (match := place.fullmatch(path)) else path for path, _what in found}
     assert places <= {"global", "pg_wal", "2619", "2840"}
