@@ -271,12 +271,10 @@ def wanted_rights(path: str, asked: Mapping[str, Any], check_mode: bool) -> dict
         mode = int(mode, 8)
     elif mode is not None and not _is_octal(mode):
         raise FileError(f"{path}: mode: {mode!r} is not an octal number in quotes such as '0600'.")
-    uid = gid = None
-    try:
-        uid = owner if owner is None or owner.isdigit() else pwd.getpwnam(owner).pw_uid
-    except KeyError:
-        if not check_mode:
-            raise FileError(f"{path}: owner: there is no user {owner!r} on this host; make it first.") from None
+    uid, gid = owner, None
+    if owner is not None and not owner.isdigit():
+        found = account(owner, f"{path}: owner", check_mode)
+        uid = found and found.pw_uid
     try:
         gid = group if group is None or group.isdigit() else grp.getgrnam(group).gr_gid
     except KeyError:
@@ -285,11 +283,22 @@ def wanted_rights(path: str, asked: Mapping[str, Any], check_mode: bool) -> dict
     return {"mode": mode, "uid": None if uid is None else int(uid), "gid": None if gid is None else int(gid)}
 
 
-def account(user: str, option: str) -> pwd.struct_passwd:
-    """The OS user of this name. Raises: FileError: there is none."""
+def account(user: str, option: str, may_be_missing: bool) -> pwd.struct_passwd | None:
+    """The OS user of this name.
+
+    Args:
+        user: its name.
+        option: what named it, for the error's text.
+        may_be_missing: None is then returned where there is none, in check mode for instance.
+
+    Raises:
+        FileError: there is none.
+    """
     try:
         return pwd.getpwnam(user)
     except (KeyError, ValueError):
+        if may_be_missing:
+            return None
         raise FileError(f"{option}: there is no user {user!r} on this host; make it first.") from None
 
 
@@ -309,10 +318,7 @@ def acting_as(user: str | None) -> Iterator[None]:
         user: its name. With None, with a name that this host does not have yet, and in a process that is not root's,
             nothing is different.
     """
-    found = None
-    if user and os.geteuid() == 0:
-        with contextlib.suppress(KeyError, ValueError):
-            found = pwd.getpwnam(user)
+    found = account(user, "os_user", may_be_missing=True) if user and os.geteuid() == 0 else None
     if found is None:
         yield
         return

@@ -295,7 +295,6 @@ wins:
 
 import grp
 import os
-import pwd
 import shlex
 from contextlib import ExitStack
 from typing import Any, Callable
@@ -351,7 +350,9 @@ class _Run:
         self.holds_secret = False
         wanted = files.wanted_rights(self.path, self.asked, self.check_mode)
         self.mode, self.uid, self.gid = wanted["mode"], wanted["uid"], wanted["gid"]
-        self.reader = self.find_reader()
+        # Who has to be able to read what is made.
+        reader = self.asked["os_user"] if self.uid is None else None
+        self.reader = files.account(reader, "os_user", self.check_mode) if reader else None
 
     def choose(self) -> tuple[list[str], str]:
         """The files that Backstage loads, and the one to change."""
@@ -372,16 +373,6 @@ class _Run:
             beside = [os.path.join(os.path.dirname(path), name) for name in _DEFAULT_NAMES]
             return [name for name in beside if name == path or os.path.exists(name)], path
         return [path], path
-
-    def find_reader(self) -> pwd.struct_passwd | None:
-        """Who has to be able to read what is made."""
-        name = self.asked["os_user"]
-        try:
-            return files.account(name, "os_user") if name and self.uid is None else None
-        except files.FileError:
-            if self.check_mode:
-                return None
-            raise
 
     def __call__(self) -> dict[str, Any]:
         asked = self.asked

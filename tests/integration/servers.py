@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import pathlib
 import pwd
 import shutil
 import socket
@@ -42,6 +43,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def self_signed(folder: pathlib.Path, names: str = "IP:127.0.0.1") -> tuple[pathlib.Path, pathlib.Path]:
+    """The paths of a key and its certificate for `names` (a subjectAltName), made in this folder."""
+    key, certificate = folder / "server.key", folder / "server.crt"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", f"subjectAltName={names}", "-keyout", key, "-out", certificate],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return key, certificate
 
 
 class Server:

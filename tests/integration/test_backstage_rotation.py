@@ -15,7 +15,6 @@ import itertools
 import json
 import os
 import re
-import subprocess
 import threading
 import time
 import types
@@ -30,7 +29,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils import (
     rotation,
 )
 from ansible_collections.devportal.backstage.plugins.modules import backstage_rotation
-from servers import Server, free_port
+from servers import Server, free_port, self_signed
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the journal is root's")
 
@@ -310,14 +309,20 @@ def test_another_app_host_was_first(app, monkeypatch, logins):
     steps.finish()
 
 
-def test_two_app_hosts_of_one_database(postgres_server, run_module, tmp_path):
-    apps = []
+@pytest.fixture
+def apps(postgres_server, run_module, tmp_path):
+    """Two app hosts of one database, on which a rotation to `the second secret` has begun."""
+    found = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        apps.append(App(postgres_server, run_module, tmp_path / name, "env"))
-    apps[1].configure(user=apps[0].user, password=apps[0].password)
-    for app in apps:
+        found.append(App(postgres_server, run_module, tmp_path / name, "env"))
+    found[1].configure(user=found[0].user, password=found[0].password)
+    for app in found:
         app.rotate("the second secret", ["begin"])
+    return found
+
+
+def test_two_app_hosts_of_one_database(apps):
     results = []
     threads = [
         threading.Thread(target=lambda app=app: results.append(app.stage("switch", "the second secret", process=True)))
@@ -336,14 +341,7 @@ def test_two_app_hosts_of_one_database(postgres_server, run_module, tmp_path):
         app.rotate("the second secret", ["finish"])
 
 
-def test_two_app_hosts_of_which_one_was_switched_when_the_run_was_killed(postgres_server, run_module, tmp_path):
-    apps = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        apps.append(App(postgres_server, run_module, tmp_path / name, "env"))
-    apps[1].configure(user=apps[0].user, password=apps[0].password)
-    for app in apps:
-        app.rotate("the second secret", ["begin"])
+def test_two_app_hosts_of_which_one_was_switched_when_the_run_was_killed(apps):
     apps[0].rotate("the second secret", ["switch"])
     for stage in ("begin", "switch"):
         for app in apps:
@@ -479,12 +477,7 @@ def test_no_server_answers(app):
 
 
 def test_no_password_goes_to_a_server_that_backstage_would_not_trust(run_module, tmp_path):
-    key, certificate = tmp_path / "key", tmp_path / "certificate"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key),
-         "-out", str(certificate)], check=True, capture_output=True,
-    )  # fmt: skip
+    key, certificate = self_signed(tmp_path)
     server = Server()
     try:
         server.write("data/server.key", key.read_text())

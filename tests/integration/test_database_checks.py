@@ -16,6 +16,7 @@ import threading
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils import database_checks
 from ansible_collections.devportal.backstage.plugins.module_utils.database_target import Login, Tls
+from servers import self_signed
 
 # What stands in ssl.ca, where PEM is the server's certificate, and whether the server is then trusted.
 AUTHORITIES = {
@@ -68,13 +69,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate = folder / "key", folder / "certificate"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key),
-         "-out", str(certificate)], check=True, capture_output=True,
-    )  # fmt: skip
+    key, certificate = self_signed(tmp_path_factory.mktemp("tls"))
     with _Server(key, certificate) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import time
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils import env_file
-from servers import Server, free_port
+from servers import Server, free_port, self_signed
 
 BACKEND = os.environ.get("DEVPORTAL_BACKEND", "")
 pytestmark = pytest.mark.skipif(
@@ -335,15 +336,8 @@ def servers():
     """A server without TLS and one with it, and the path of its authority."""
     plain, tls = Server(), Server()
     try:
-        key, certificate = f"{tls.directory}/server.key", f"{tls.directory}/server.crt"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-             "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
-            check=True,
-            capture_output=True,
-        )  # fmt: skip
-        with open(key, encoding="ascii") as stream:
-            tls.write("server.key", stream.read())
+        key, certificate = self_signed(pathlib.Path(tls.directory), "DNS:localhost")
+        tls.write("server.key", key.read_text())
         tls.configure({"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key, "listen_addresses": "localhost"})
         tls.restart()
         yield {False: plain, True: tls}

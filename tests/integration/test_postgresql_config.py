@@ -25,7 +25,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils.cluster import
 )
 from ansible_collections.devportal.backstage.plugins.module_utils.postgresql import connect
 from conftest import _RUNNER
-from servers import free_port
+from servers import free_port, self_signed
 
 if os.geteuid() != 0:
     pytest.skip("makes clusters with pg_createcluster, which needs root", allow_module_level=True)
@@ -441,18 +441,7 @@ class TestRules:
         made.ok(rules=[{"type": "local", "users": ["postgres"], "method": "peer"}, shut])
 
     def test_hostssl(self, made):
-        key, certificate = made.config / "server.key", made.config / "server.crt"
-        subprocess.run(
-            [
-                *["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"],
-                "-keyout",
-                key,
-                "-out",
-                certificate,
-            ],
-            check=True,
-            capture_output=True,
-        )
+        key, certificate = self_signed(made.config)
         for path in (key, certificate):
             shutil.chown(path, "postgres", "postgres")
             path.chmod(0o600)
