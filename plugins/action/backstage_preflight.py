@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.devportal.backstage.plugins.module_utils.preflight import (
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.preflight import (
     connection_problems,
     distribution_problems,
     iterations_problems,

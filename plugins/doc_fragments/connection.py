@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # Goes with connection_argument_spec() in module_utils/postgresql.py.
+    # Goes with connection_argument_spec() in module_utils/_postgresql/connection.py.
     DOCUMENTATION = r"""
 options:
   login_host:

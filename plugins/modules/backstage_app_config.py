@@ -300,16 +300,10 @@ from contextlib import ExitStack
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.devportal.backstage.plugins.module_utils import (
-    app_config,
-    config_loader,
-    env_file,
-    files,
-    git,
-    masked_diff,
-)
-from ansible_collections.devportal.backstage.plugins.module_utils.app_config import AppConfigError
-from ansible_collections.devportal.backstage.plugins.module_utils.config_loader import HAS_YAML
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config, config_loader
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, git, masked_diff, replacement as files
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config import AppConfigError
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import HAS_YAML
 
 _DEFAULT_NAMES = ("app-config.yaml", "app-config.local.yaml")
 _EVERYBODYS_GROUPS = ("users", "nogroup", "nobody")

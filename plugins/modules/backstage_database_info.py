@@ -272,15 +272,9 @@ import os
 import pwd
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils import (
-    config_loader,
-    database_checks,
-    database_target,
-    env_file,
-    environment_option,
-    files,
-    postgresql,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import config_loader, database_checks, database_target
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, environment_option, replacement as files
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
 
 MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
 

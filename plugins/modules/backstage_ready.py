@@ -93,7 +93,7 @@ log:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils import readiness
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import readiness
 
 
 def main() -> None:

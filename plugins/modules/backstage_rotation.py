@@ -151,17 +151,10 @@ msg:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils import (
-    app_config,
-    config_loader,
-    env_file,
-    environment_option,
-    files,
-    postgresql,
-    rotation,
-    scram,
-)
-from ansible_collections.devportal.backstage.plugins.module_utils.config_loader import HAS_YAML
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config, config_loader, rotation
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, environment_option, replacement as files
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql, scram
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import HAS_YAML
 
 MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
 # What cannot be known before site.yml has run; check mode does not fail for it.

@@ -243,7 +243,7 @@ msg:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils.cluster import (
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import (
     DEFAULT_LOCALE,
     SETTINGS_FILE,
     ClusterError,
@@ -258,9 +258,9 @@ from ansible_collections.devportal.backstage.plugins.module_utils.cluster import
     start_at_boot,
     starts_at_boot,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils.cluster_config import Outcome, Wanted, configure
-from ansible_collections.devportal.backstage.plugins.module_utils.files import FileError
-from ansible_collections.devportal.backstage.plugins.module_utils.pg_config import (
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_config import Outcome, Wanted, configure
+from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import FileError
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.pg_config import (
     CONNECTION_TYPES,
     METHODS,
     PgConfigError,
@@ -271,7 +271,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils.pg_config impo
     tcp_address,
     with_block,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils.postgresql import PostgresqlError
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import PostgresqlError
 
 RULE_SPEC = {
     "type": {"type": "str", "required": True, "choices": list(CONNECTION_TYPES), "aliases": ["contype"]},

@@ -174,7 +174,7 @@ msg:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils import postgresql, role_password, scram
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql, role_password, scram
 
 
 def main() -> None:

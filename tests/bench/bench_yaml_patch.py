@@ -22,8 +22,8 @@ import time
 from typing import Any, Callable
 
 import yaml
-from ansible_collections.devportal.backstage.plugins.module_utils import yaml_stream
-from ansible_collections.devportal.backstage.plugins.module_utils.yaml_patch import Document
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml import stream as yaml_stream
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document
 from ruamel.yaml import YAML
 
 SIZES = (30, 1_000, 20_000)  # lines

@@ -21,8 +21,8 @@ import atheris
 
 with atheris.instrument_imports():
     import yaml
-    from ansible_collections.devportal.backstage.plugins.module_utils import yaml_stream
-    from ansible_collections.devportal.backstage.plugins.module_utils.yaml_patch import Document, YamlPatchError, equal
+    from ansible_collections.devportal.backstage.plugins.module_utils._yaml import stream as yaml_stream
+    from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError, equal
     from ansible_collections.devportal.backstage.tests.fuzz.yaml_text import Choices, path, value
 
 READERS = (yaml.CLoader, yaml.SafeLoader) if yaml.__with_libyaml__ else (yaml.SafeLoader,)

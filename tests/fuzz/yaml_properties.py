@@ -25,8 +25,8 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies
 import yaml
-from ansible_collections.devportal.backstage.plugins.module_utils import yaml_stream
-from ansible_collections.devportal.backstage.plugins.module_utils.yaml_patch import Document, YamlPatchError, equal
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml import stream as yaml_stream
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError, equal
 from ansible_collections.devportal.backstage.tests.fuzz.yaml_text import (
     Builder,
     Choices,

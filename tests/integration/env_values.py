@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from ansible_collections.devportal.backstage.plugins.module_utils import env_file
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
 
 SECRETS = [
     "p@ss:w/ord#1%?&",

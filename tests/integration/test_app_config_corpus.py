@@ -18,7 +18,7 @@ import subprocess
 
 import pytest
 import ruamel.yaml
-from ansible_collections.devportal.backstage.plugins.module_utils import app_config
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config
 
 OWN = {
     "template": b"""\

@@ -19,7 +19,7 @@ import time
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.devportal.backstage.plugins.module_utils import app_config
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config
 from ansible_collections.devportal.backstage.plugins.modules import backstage_app_config
 
 BEFORE = b"backend:\n  database:\n    client: better-sqlite3\n    connection: ':memory:'\n" + b"# more\n" * 3000

@@ -20,7 +20,7 @@ import stat
 import subprocess
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils import env_file
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
 from ansible_collections.devportal.backstage.tests.integration.env_values import written
 
 

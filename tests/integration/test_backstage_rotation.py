@@ -21,13 +21,9 @@ import types
 
 import psycopg2
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils import (
-    database_checks,
-    database_target,
-    files,
-    postgresql,
-    rotation,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import database_checks, database_target, rotation
+from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
 from ansible_collections.devportal.backstage.plugins.modules import backstage_rotation
 from servers import Server, free_port, self_signed
 

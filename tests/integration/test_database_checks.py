@@ -14,8 +14,8 @@ import subprocess
 import threading
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils import database_checks
-from ansible_collections.devportal.backstage.plugins.module_utils.database_target import Login, Tls
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import database_checks
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_target import Login, Tls
 from servers import self_signed
 
 # What stands in ssl.ca, where PEM is the server's certificate, and whether the server is then trusted.

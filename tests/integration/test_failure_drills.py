@@ -19,7 +19,7 @@ import urllib.request
 from dataclasses import dataclass, field
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils import env_file
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
 from servers import Server, free_port, self_signed
 
 BACKEND = os.environ.get("DEVPORTAL_BACKEND", "")

@@ -18,12 +18,12 @@ import sys
 import time
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils.cluster import (
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import (
     clusters,
     installed_versions,
     starts_at_boot,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils.postgresql import connect
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import connect
 from conftest import _RUNNER
 from servers import free_port, self_signed
 

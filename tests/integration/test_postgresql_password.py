@@ -26,7 +26,7 @@ import jinja2
 import psycopg2
 import pytest
 import yaml
-from ansible_collections.devportal.backstage.plugins.module_utils import postgresql, role_password, scram
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql, role_password, scram
 from psycopg2.extensions import quote_ident
 from servers import Server, free_port
 

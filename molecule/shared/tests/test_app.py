@@ -9,7 +9,7 @@ import difflib
 import pathlib
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils import env_file
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
 
 pytestmark = pytest.mark.group("backstage")
 

@@ -1,0 +1,547 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read app-config files as Backstage 1.55 does, and tell where each value comes from.
+
+Private to this collection: its interface may change in any release.
+
+The rules are those of `packages/config-loader/src/sources` and `packages/config/src/reader.ts` of backstage/backstage
+(config-loader 1.11.3). Remote files (`--config https://...`) are not read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Callable, Union
+
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._files.env_file import JS_SPACE
+
+try:
+    import yaml
+    from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError
+
+    # Without PyYAML no app-config file can be read; the modules look here, and say which package is missing.
+    HAS_YAML = bool(yaml)
+except ImportError:
+    HAS_YAML = False
+
+Path = tuple[Union[str, int], ...]
+
+_SUBSTITUTION = re.compile(r"(\$?\$\{[^{}]*\})")
+_KEY_PART = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_:][A-Za-z0-9]+)*\Z", re.ASCII)
+_INCLUDES = ("$file", "$env", "$include")
+_ENV_PREFIX = "APP_CONFIG_"
+# Where values come from is kept for this part of the configuration only.
+_KEPT = ("backend", "database")
+
+MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING", "__bool__": lambda self: False})()
+
+
+class ConfigLoaderError(CollectionError):
+    """Backstage would not start with this configuration; the text says why, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value was written.
+
+    Attributes:
+        place: `FILE:LINE`, or the name of an APP_CONFIG_ variable.
+        variables: the environment variables that went into it.
+    """
+
+    place: str
+    variables: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.place} ({', '.join(self.variables)})" if self.variables else self.place
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A key that Backstage leaves out, because `variable` is not set (`known`), or cannot be told (not `known`)."""
+
+    key: str
+    place: str
+    variable: str
+    known: bool
+
+
+@dataclass
+class Config:
+    """What Backstage reads.
+
+    Attributes:
+        root: the merged configuration.
+        files: the app-config files, in load order.
+        problems: why Backstage would not start, as far as it does not concern backend.database; sentences.
+    """
+
+    root: ConfigReader
+    files: list[str]
+    layers: list[_Layer]
+
+    @property
+    def problems(self) -> list[str]:
+        return [problem for layer in self.layers for problem in layer.problems]
+
+    def origin(self, key: str) -> Origin | None:
+        """Where the value of a dotted key below backend.database comes from; None where there is none."""
+        path = tuple(key.split("."))
+        for layer in reversed(self.layers):
+            if path in layer.origins:
+                return layer.origins[path]
+        return None
+
+    def dropped(self, key: str) -> Dropped | None:
+        """Why a dotted key below backend.database is left out; the last file that drops it counts."""
+        for layer in reversed(self.layers):
+            for dropped in layer.dropped:
+                if dropped.key == key:
+                    return dropped
+        return None
+
+
+@dataclass
+class _Layer:
+    context: str
+    data: Any = MISSING
+    origins: dict[Path, Origin] = field(default_factory=dict)
+    dropped: list[Dropped] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def js_trim(text: str) -> str:
+    """String.prototype.trim (ECMA-262)."""
+    return text.strip(JS_SPACE)
+
+
+def default_files(directory: str, environment: Mapping[str, str]) -> list[str]:
+    """Return the files that a backend without --config reads, in load order; app-config.yaml even if it is missing."""
+    names = [name for name in map(js_trim, environment.get("BACKSTAGE_ENV", "").split(",")) if name]
+    wanted = [f"app-config.{name}.yaml" for name in names] + ["app-config.local.yaml"]
+    wanted += [f"app-config.{name}.local.yaml" for name in names]
+    there = [path for path in (os.path.join(directory, name) for name in wanted) if os.path.exists(path)]
+    return [os.path.join(directory, "app-config.yaml"), *there]
+
+
+def load(
+    directory: str,
+    environment: Mapping[str, str],
+    config_files: Sequence[str] = (),
+    unknown: Iterable[str] = (),
+) -> Config:
+    """Read the configuration of a backend.
+
+    Args:
+        directory: the root of the app; relative paths start here.
+        environment: the backend's environment variables.
+        config_files: its --config options in their order; empty means the default files.
+        unknown: variables that are set to something that cannot be told.
+
+    Raises:
+        ConfigLoaderError: Backstage would end with an error that makes backend.database unknown, too.
+    """
+    files = [os.path.join(directory, name) for name in config_files] or default_files(directory, environment)
+    layers = [_read_file(path, _Environment(environment, frozenset(unknown))) for path in files]
+    layers.append(_read_variables(environment))
+    reader: ConfigReader | None = None
+    for layer in layers:
+        if layer.data is not MISSING:
+            reader = ConfigReader(layer.data, layer.context, reader)
+    return Config(reader or ConfigReader(MISSING, "no file"), files, layers)
+
+
+class ConfigReader:
+    """The `Config` of packages/config: one layer's data over those below it.
+
+    Keys are dotted. None stands for null, which hides what is below; MISSING for undefined.
+    """
+
+    def __init__(self, data: Any, context: str, fallback: ConfigReader | None = None, prefix: str = "") -> None:
+        self._data = data
+        self._context = context
+        self._fallback = fallback
+        self._prefix = prefix
+
+    def optional(self, key: str = "") -> Any:
+        """Return the merged value, or MISSING."""
+        value = self._read(key)
+        below = self._fallback.optional(key) if self._fallback else MISSING
+        return MISSING if value is None else merged(value, below)
+
+    def get(self, key: str = "") -> Any:
+        """Return the merged value. Raises: ConfigLoaderError: there is none."""
+        return self._required(key, self.optional(key))
+
+    def optional_config(self, key: str) -> ConfigReader | None:
+        """Return the part below a key, or None. Raises: ConfigLoaderError: it is not a mapping, in any file."""
+        value = self._read(key)
+        below = self._fallback.optional_config(key) if self._fallback else None
+        if isinstance(value, dict):
+            return ConfigReader(value, self._context, below, self._full(key))
+        if value is None:
+            return None
+        if value is not MISSING:
+            raise self._mistyped(key, value, "a mapping")
+        return below
+
+    def config(self, key: str) -> ConfigReader:
+        """Return the part below a key. Raises: ConfigLoaderError: there is none, or it is not a mapping."""
+        found: ConfigReader = self._required(key, self.optional_config(key) or MISSING)
+        return found
+
+    def optional_string(self, key: str) -> str | None:
+        """Return a text, or None. Raises: ConfigLoaderError: it is empty or not a text."""
+        value = self._checked(key, lambda found: isinstance(found, str) and found != "", "a text that is not empty")
+        return None if value is MISSING else value
+
+    def string(self, key: str) -> str:
+        """Return a text. Raises: ConfigLoaderError: there is none, or it is empty or not a text."""
+        found: str = self._required(key, self.optional_string(key) or MISSING)
+        return found
+
+    def optional_boolean(self, key: str) -> bool | None:
+        """Return a boolean, or None. Raises: ConfigLoaderError: it is not one, not even as a text."""
+        value = self._checked(key, lambda found: isinstance(found, (bool, int, float, str)), "a boolean")
+        if value is MISSING or isinstance(value, bool):
+            return None if value is MISSING else value
+        text = js_trim(js_string(value)).lower()
+        if text in ("y", "yes", "true", "1", "on"):
+            return True
+        if text in ("n", "no", "false", "0", "off"):
+            return False
+        raise self._mistyped(key, value, "a boolean")
+
+    def _required(self, key: str, value: Any) -> Any:
+        if value is MISSING:
+            raise ConfigLoaderError(f"{self._full(key)} is not set; set it, in {self._context} for instance.")
+        return value
+
+    def _checked(self, key: str, fits: Callable[[Any], bool], expected: str) -> Any:
+        value = self._read(key)
+        if value is MISSING:
+            return self._fallback._checked(key, fits, expected) if self._fallback else MISSING
+        if value is None:
+            return MISSING
+        if not fits(value):
+            raise self._mistyped(key, value, expected)
+        return value
+
+    def _mistyped(self, key: str, value: Any, expected: str) -> ConfigLoaderError:
+        return ConfigLoaderError(f"{self._full(key)} in {self._context} is {kind(value)}; it has to be {expected}.")
+
+    def _full(self, key: str) -> str:
+        return ".".join(filter(None, (self._prefix, key)))
+
+    def _read(self, key: str) -> Any:
+        parts = key.split(".") if key else []
+        for part in parts:
+            if not _KEY_PART.match(part):
+                raise ConfigLoaderError(f"{self._full(key)}: Backstage takes no key such as {part!r}; rename it.")
+        value = self._data
+        for index, part in enumerate(parts):
+            if isinstance(value, dict):
+                value = value.get(part, MISSING)
+            elif value is not MISSING and value is not None:
+                raise self._mistyped(".".join(parts[:index]), value, "a mapping")
+        return value
+
+
+def merged(into: Any, below: Any = MISSING) -> Any:
+    """Lay one value over another: mappings key by key, all else replaced, null gone and hiding (reader.ts, merge)."""
+    if into is None:
+        return MISSING
+    if into is MISSING:
+        return MISSING if below is MISSING else merged(below)
+    if not isinstance(into, dict):
+        return into
+    lower = below if isinstance(below, dict) else {}
+    result = {}
+    for key in [*into, *(key for key in lower if key not in into)]:
+        value = merged(into.get(key, MISSING), lower.get(key, MISSING))
+        if value is not MISSING:
+            result[key] = value
+    return result
+
+
+def kind(value: Any) -> str:
+    """Name a value's kind for an error text; never the value itself."""
+    if value is None:
+        return "null"
+    if value == "":
+        return "an empty text"
+    kinds = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list", dict: "a mapping"}
+    return kinds.get(type(value), "something else")
+
+
+def js_string(value: Any) -> str:
+    """String(value) of a JSON scalar in JavaScript."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    return str(value)
+
+
+@dataclass(frozen=True)
+class _Environment:
+    variables: Mapping[str, str]
+    unknown: frozenset[str]
+
+    def get(self, name: str) -> str | None:
+        value = self.variables.get(name)
+        return None if value is None else js_trim(value)
+
+
+def _read_file(path: str, environment: _Environment) -> _Layer:
+    layer = _Layer(os.path.basename(path))
+    document = _document(path, "Backstage does not start without it; make it, or correct the list of config files.")
+    try:
+        tree = document.tree
+    except YamlPatchError as error:
+        raise ConfigLoaderError(f"{path}: {error}. Correct the file there.") from error
+    if tree is None:
+        return layer
+
+    def where(at: Path) -> str:
+        return _place_in(document, path, at)
+
+    layer.data = _Transformation(layer, environment).transform(tree, (), os.path.dirname(path), where)
+    if not isinstance(layer.data, dict):
+        raise ConfigLoaderError(f"{path}: is {kind(tree)} as a whole; an app-config file is a mapping.")
+    return layer
+
+
+def _place_in(document: Document | None, path: str, at: Path) -> str:
+    try:
+        node = document.find(at) if document else None
+    except YamlPatchError:  # behind an alias
+        node = None
+    return f"{path}:{node.line}" if node else path
+
+
+def _document(path: str, remedy: str) -> Document:
+    try:
+        return Document(_bytes(path, remedy))
+    except YamlPatchError as error:
+        raise ConfigLoaderError(f"{path}: {error}. Correct the file there.") from error
+
+
+def _bytes(path: str, remedy: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        raise ConfigLoaderError(f"{path}: there is no such file. {remedy}") from None
+    except PermissionError:
+        raise ConfigLoaderError(
+            f"{path}: {_user_name()} may not read it. Give it to that user or to a group of it, and let it into the "
+            "directories above."
+        ) from None
+    except OSError as error:
+        raise ConfigLoaderError(f"{path}: cannot be read: {error.strerror}. {remedy}") from error
+
+
+def _user_name() -> str:
+    try:
+        return f"the OS user {pwd.getpwuid(os.geteuid()).pw_name}"
+    except KeyError:
+        return f"the OS user with the id {os.geteuid()}"
+
+
+class _Transformation:
+    """Substitutions and includes of one file (config-loader, sources/transform)."""
+
+    def __init__(self, layer: _Layer, environment: _Environment) -> None:
+        self._layer = layer
+        self._environment = environment
+
+    def transform(self, value: Any, path: Path, directory: str, where: Callable[[Path], str]) -> Any:
+        """Return the value as Backstage sees it, MISSING where it drops it."""
+        if isinstance(value, str):
+            return self._substituted(value, path, where)
+        if isinstance(value, dict):
+            included = next((key for key in value if key in _INCLUDES), None)
+            if included:
+                try:
+                    return self._included(included, value, path, directory, where)
+                except ConfigLoaderError as error:
+                    if path[: len(_KEPT)] == _KEPT or _KEPT[: len(path)] == path:
+                        raise
+                    self._layer.problems.append(str(error))
+                    return MISSING
+        return self._children(value, path, directory, where)
+
+    def _children(self, value: Any, path: Path, directory: str, where: Callable[[Path], str]) -> Any:
+        if isinstance(value, list):
+            items = [self.transform(item, (*path, at), directory, where) for at, item in enumerate(value)]
+            return [item for item in items if item is not MISSING]
+        if isinstance(value, dict):
+            result = {}
+            for key, child in value.items():
+                transformed = self.transform(child, (*path, key), directory, where)
+                if transformed is not MISSING:
+                    result[key] = transformed
+            self._keep(path, where, ())
+            return result
+        self._keep(path, where, ())
+        return value
+
+    def _substituted(self, text: str, path: Path, where: Callable[[Path], str]) -> Any:
+        parts: list[str] = _SUBSTITUTION.split(text)
+        used = []
+        for index in range(1, len(parts), 2):
+            part = parts[index]
+            if part.startswith("$$"):
+                parts[index] = part[1:]
+                continue
+            name, separator, fallback = part[2:-1].partition(":-")
+            name = js_trim(name)
+            found = self._environment.get(name)
+            value = found or js_trim(fallback) or None if separator else found
+            if name in self._environment.unknown or value is None:
+                return self._drop(path, where, name)
+            parts[index] = value
+            if found:
+                used.append(name)
+        self._keep(path, where, tuple(used))
+        return "".join(parts)
+
+    def _included(
+        self, kind_of: str, value: dict[str, Any], path: Path, directory: str, where: Callable[[Path], str]
+    ) -> Any:
+        def wrong(text: str) -> ConfigLoaderError:
+            return ConfigLoaderError(f"{where(path)}: {_dotted(path)}: {text}")
+
+        if len(value) != 1:
+            raise wrong(f"{kind_of} stands beside other keys; it has to stand alone.")
+        raw = value[kind_of]
+        if not isinstance(raw, str):
+            raise wrong(f"{kind_of} is {kind(raw)}; it has to be a text.")
+        target = self._substituted(raw, (), where)
+        if target is MISSING:
+            raise wrong(f"a variable in the value of {kind_of} is not set; set it.")
+        if kind_of == "$env":
+            found = self._environment.get(target)
+            if found is None or target in self._environment.unknown:
+                return self._drop(path, where, target)
+            self._keep(path, where, (target,))
+            return found
+        if kind_of == "$file":
+            file = _node_path(directory, target)
+            try:
+                content = _bytes(file, "Make it, or correct the path, which starts at the file that names it.")
+            except ConfigLoaderError as error:
+                raise wrong(f"$file: {error}") from error
+            self._keep(path, lambda _at: file, ())
+            return content.decode("utf-8", "replace").rstrip(JS_SPACE)
+        return self._include(target, path, directory, wrong)
+
+    def _include(self, target: str, path: Path, directory: str, wrong: Callable[[str], ConfigLoaderError]) -> Any:
+        name, _hash, rest = target.partition("#")
+        file = _node_path(directory, name)
+        suffix = os.path.splitext(name)[1]
+        if suffix not in (".json", ".yaml", ".yml"):
+            raise wrong(f"$include takes .json, .yaml and .yml files, not {name}.")
+        remedy = "Make it, or correct the path, which starts at the file that names it."
+        data: Any
+        try:
+            if suffix == ".json":
+                document, content = None, _bytes(file, remedy)
+                data = _json(content.decode("utf-8", "replace"))
+            else:
+                document = _document(file, remedy)
+                data = document.tree
+        except ConfigLoaderError as error:
+            raise wrong(f"$include: {error}") from error
+        except ValueError as error:
+            raise wrong(f"$include: {file}: {error}") from error
+        parts = tuple(rest.split(".")) if rest else ()
+        for index, part in enumerate(parts):
+            if not isinstance(data, dict):
+                raise wrong(f"$include: {'.'.join(parts[:index]) or 'the whole'} of {file} is not a mapping.")
+            data = data.get(part, MISSING)
+
+        def where(at: Path) -> str:
+            return _place_in(document, file, (*parts, *at[len(path) :]))
+
+        if data is MISSING:
+            return MISSING
+        if isinstance(data, str):
+            return self._substituted(data, path, where)
+        return self._children(data, path, os.path.dirname(file), where)
+
+    def _keep(self, path: Path, where: Callable[[Path], str], variables: tuple[str, ...]) -> None:
+        if path[: len(_KEPT)] == _KEPT:
+            self._layer.origins[path] = Origin(where(path), variables)
+
+    def _drop(self, path: Path, where: Callable[[Path], str], name: str) -> Any:
+        if path[: len(_KEPT)] == _KEPT:
+            known = name not in self._environment.unknown
+            self._layer.dropped.append(Dropped(_dotted(path), where(path), name, known))
+        return MISSING
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(map(str, path))
+
+
+def _node_path(directory: str, name: str) -> str:
+    return os.path.normpath(os.path.join(directory, name))
+
+
+def _json(text: str) -> Any:
+    """JSON.parse: Python's reader also takes NaN and Infinity."""
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def _read_variables(environment: Mapping[str, str]) -> _Layer:
+    """Read the APP_CONFIG_ variables (config-loader, sources/EnvConfigSource)."""
+    layer = _Layer("env")
+    for variable, text in environment.items():
+        if not text or not variable.startswith(_ENV_PREFIX):
+            continue
+        parts = tuple(variable[len(_ENV_PREFIX) :].split("_"))
+        if not all(_KEY_PART.match(part) for part in parts):
+            raise ConfigLoaderError(f"{variable}: this is not a configuration key; rename or remove the variable.")
+        try:
+            value = _json(text)
+        except ValueError:
+            value = text
+        if value is None:
+            raise ConfigLoaderError(f"{variable}: the value is null, which Backstage refuses; remove the variable.")
+        if layer.data is MISSING:
+            layer.data = {}
+        _place(layer, variable, parts, value)
+    return layer
+
+
+def _place(layer: _Layer, variable: str, parts: tuple[str, ...], value: Any) -> None:
+    at = layer.data
+    for part in parts[:-1]:
+        at = at.setdefault(part, {})
+        if not isinstance(at, dict):
+            raise ConfigLoaderError(f"{variable}: another one sets {part} to a plain value; remove one.")
+    if parts[-1] in at:
+        raise ConfigLoaderError(f"{variable}: another APP_CONFIG_ variable sets this already; remove one.")
+    at[parts[-1]] = value
+    if parts[: len(_KEPT)] == _KEPT:
+        _keep_all(layer, variable, parts, value)
+
+
+def _keep_all(layer: _Layer, variable: str, path: Path, value: Any) -> None:
+    layer.origins[path] = Origin(variable)
+    if isinstance(value, dict):
+        for key, child in value.items():
+            _keep_all(layer, variable, (*path, key), child)

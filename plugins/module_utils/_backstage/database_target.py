@@ -1,0 +1,502 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From Backstage's configuration to the connections that each plugin opens.
+
+Private to this collection: its interface may change in any release.
+
+Follows `packages/backend-defaults/src/entrypoints/database` of backstage/backstage (1.55), and the npm packages
+pg-connection-string (`index.js`) and pg (`lib/connection-parameters.js`) that it hands the connection to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
+
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import (
+    MISSING,
+    Config,
+    ConfigReader,
+    js_string,
+    kind,
+    merged,
+)
+
+KEY = "backend.database"
+MANAGED_TYPES = ("azure", "cloudsql", "rds")
+CLIENTS = ("pg", "better-sqlite3", "sqlite3", "mysql", "mysql2")
+DEFAULT_POOL = 10  # knex's, per plugin
+
+
+class TargetError(CollectionError):
+    """Backstage would not start, or nobody can tell.
+
+    Attributes:
+        name: which check this is.
+        fix: what to do, a sentence.
+        known: whether Backstage is known to fail.
+    """
+
+    def __init__(self, name: str, message: str, fix: str, known: bool = True) -> None:
+        super().__init__(message)
+        self.name = name
+        self.fix = fix
+        self.known = known
+
+
+@dataclass(frozen=True)
+class Tls:
+    """How the pg package uses TLS.
+
+    Attributes:
+        verify: whether the certificate has to be trusted.
+        ca: the authorities to trust, as PEM text; None: those of Node.
+        more_authorities: a file with more of them (NODE_EXTRA_CA_CERTS).
+        client_certificate: whether the client shows one.
+    """
+
+    verify: bool
+    ca: str | None = None
+    more_authorities: str | None = None
+    client_certificate: bool = False
+
+
+@dataclass(frozen=True)
+class Login:
+    """One connection as the pg package would open it.
+
+    Attributes:
+        password: None where there is none; `text_password` is false when it is not a text, which SCRAM refuses.
+        tls: None for none at all.
+    """
+
+    host: str
+    port: int
+    user: str
+    database: str
+    password: str | None = field(default=None, repr=False)
+    text_password: bool = True
+    tls: Tls | None = None
+
+    def same_server(self, other: Login) -> bool:
+        """Whether the other connection goes to the same place."""
+        return (self.host, self.port) == (other.host, other.port)
+
+    @property
+    def url(self) -> str:
+        """The connection in the form of a URL, with the password masked."""
+        secret = ":********" if self.password is not None else ""
+        host = quote(self.host, safe="") if self.host.startswith("/") else self.host
+        return f"postgresql://{quote(self.user)}{secret}@{host}:{self.port}/{quote(self.database)}"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What one plugin asks of the database.
+
+    Attributes:
+        client: the knex client.
+        database: the database's name; None in schema mode when none is configured.
+        schema: in schema mode, the schema's name.
+        ensure_database, ensure_schema: whether Backstage makes them when they are missing.
+        connection: what is merged over the base connection for the plugin's own client.
+        pool: the most connections it opens.
+        migrates: whether it changes its tables at the start.
+    """
+
+    id: str
+    client: str
+    database: str | None = None
+    schema: str | None = None
+    ensure_database: bool = False
+    ensure_schema: bool = False
+    connection: dict[str, Any] = field(default_factory=dict, repr=False)
+    pool: int = DEFAULT_POOL
+    migrates: bool = True
+
+
+class Target:
+    """`backend.database` of a configuration, seen with the environment of the backend.
+
+    Attributes:
+        mode: database or schema.
+        prefix: what the names of the plugins' databases begin with; in schema mode, of their schemas.
+        role: the role that every connection takes on (SET ROLE), or None.
+    """
+
+    def __init__(self, config: Config, environment: Mapping[str, str]) -> None:
+        self._config = config
+        self._environment = environment
+        self._reader = _database(config)
+        self.mode = self._reader.optional_string("pluginDivisionMode") or "database"
+        self.role = self._reader.optional_string("role")
+        prefix = self._reader.optional_string("prefix") or "backstage_plugin_"
+        schema_prefix = self._reader.optional_string("schemaPrefix") or ""
+        if schema_prefix and not re.match(r"[a-zA-Z_][a-zA-Z0-9_]*\Z", schema_prefix, re.ASCII):
+            raise TargetError(
+                "configuration",
+                f"{KEY}.schemaPrefix is {schema_prefix!r}, which Backstage refuses.",
+                "Begin it with a letter or an underscore, and use only letters, digits and underscores.",
+            )
+        self.prefix = schema_prefix if self.mode == "schema" else prefix
+
+    def plugin_ids(self, more: list[str]) -> list[str]:
+        """The plugins that count: the catalog, those named in the configuration, and more."""
+        named = self._reader.optional("plugin")
+        return list(dict.fromkeys(["catalog", *(named if isinstance(named, dict) else {}), *more]))
+
+    def client(self, plugin_id: str) -> str:
+        """The knex client of a plugin. Raises: TargetError, ConfigLoaderError."""
+        client = self._reader.optional_string(f"plugin.{plugin_id}.client") or self._base_client()
+        if client not in CLIENTS:
+            raise TargetError(
+                "client",
+                f"{KEY}.client is {client!r}, which a backend does not know.",
+                "Use pg for PostgreSQL.",
+            )
+        return client
+
+    def _base_client(self) -> str:
+        if self._reader.optional_string("client") is None:
+            raise self._missing("client", "Set it to pg.")
+        return self._reader.string("client")
+
+    def plugin(self, plugin_id: str) -> Plugin:
+        """What a plugin asks of the database (computePgPluginConfig). Raises: TargetError, ConfigLoaderError."""
+        reader, own = self._reader, f"plugin.{plugin_id}"
+        client = self.client(plugin_id)
+        if client != "pg":
+            return Plugin(plugin_id, client)
+        base = dict(self._base())
+        if self.mode != "schema":
+            base.pop("database", None)
+        given = reader.optional(f"{own}.connection")
+        mine = self._normal(given, f"{KEY}.{own}.connection") if given else {}
+        connection = {**({} if client != self._base_client() else base), **mine}
+        database = connection.get("database")
+        schema = None
+        if self.mode == "schema":
+            schema = f"{self.prefix}{plugin_id}"
+            if len(schema.encode()) > 63:
+                raise TargetError("configuration", f"The schema's name {schema} has more than 63 bytes.", "Shorten it.")
+        elif database is None:
+            database = f"{reader.optional_string('prefix') or 'backstage_plugin_'}{plugin_id}"
+        ensure = _first(reader.optional_boolean(f"{own}.ensureExists"), reader.optional_boolean("ensureExists"), True)
+        # The key of the plugin's own switch is misspelt in Backstage; this is how it is read there.
+        ensure_schema = _first(
+            reader.optional_boolean(f"{own}.getEnsureSchemaExistsConfig"),
+            reader.optional_boolean("ensureSchemaExists"),
+            False,
+        )
+        knex = [reader.optional_config(key) for key in ("knexConfig", f"{own}.knexConfig")]
+        pool: Any = {}
+        for part in knex:
+            pool = {**pool, **((part.get() if part else {}).get("pool") or {})}
+        skip = _first(
+            reader.optional_boolean(f"{own}.skipMigrations"), reader.optional_boolean("skipMigrations"), False
+        )
+        return Plugin(
+            plugin_id,
+            client,
+            database=str(database) if database else None,
+            schema=schema,
+            ensure_database=bool(database) and ensure,
+            ensure_schema=schema is not None and (ensure or ensure_schema),
+            connection=connection,
+            pool=pool.get("max") if isinstance(pool.get("max"), int) else DEFAULT_POOL,
+            migrates=not skip,
+        )
+
+    def admin_login(self) -> Login:
+        """The connection by which databases are made. Raises: TargetError."""
+        return self._login({**self._base(), "database": "postgres"})
+
+    def schema_login(self) -> Login:
+        """The connection by which schemas are made. Raises: TargetError."""
+        return self._login(self._base())
+
+    def plugin_login(self, plugin: Plugin) -> Login:
+        """The plugin's own connection. Raises: TargetError."""
+        connection = merged({**plugin.connection, **({"database": plugin.database} if plugin.database else {})})
+        return self._login(merged(connection, self._base()))
+
+    def _base(self) -> dict[str, Any]:
+        value = self._reader.optional("connection")
+        if value is MISSING:
+            raise self._missing("connection", "Set host, port, user and password there.")
+        connection = self._normal(value, f"{KEY}.connection")
+        kind_of = connection.get("type")
+        if kind_of in MANAGED_TYPES:
+            raise TargetError(
+                "connection",
+                f"{KEY}.connection.type is {kind_of}: Backstage gets its password from that cloud at the start.",
+                "Nothing to do; look at the log of Backstage.",
+                known=False,
+            )
+        if kind_of not in (None, "", "default"):
+            raise TargetError(
+                "connection",
+                f"{KEY}.connection.type is {js_string(kind_of)!r}, which Backstage refuses.",
+                "Remove it, or use default, azure, cloudsql or rds.",
+            )
+        return connection
+
+    def _normal(self, value: Any, key: str) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        if not isinstance(value, str):
+            raise TargetError("connection", f"{key} is {kind(value)}.", "Make it a mapping with host, port and so on.")
+        try:
+            return parse_url(value)
+        except ValueError as error:
+            raise TargetError(
+                "connection",
+                f"{key}{self._place(key)} is not a URL that Backstage can read: {error}.",
+                "Write postgresql://USER:PASSWORD@HOST:PORT, with special characters percent-encoded.",
+            ) from None
+
+    def _login(self, connection: dict[str, Any]) -> Login:
+        """What the pg package makes of a connection (ConnectionParameters)."""
+        if isinstance(connection.get("connectionString"), str):
+            connection = {**connection, **self._normal(connection["connectionString"], f"{KEY}.connection")}
+        environment = self._environment
+        user = connection.get("user") or environment.get("PGUSER") or environment.get("USER")
+        host = connection.get("host") or environment.get("PGHOST") or "localhost"
+        password = connection.get("password") or environment.get("PGPASSWORD") or None
+        database = connection.get("database") or environment.get("PGDATABASE") or user
+        if not user and isinstance(self._reader.optional("connection"), str):
+            raise TargetError(
+                "connection",
+                f"{KEY}.connection{self._place(f'{KEY}.connection')} is a text that names no user; "
+                "where it is no URL at all, Backstage looks for a host named base.",
+                "Write postgresql://USER:PASSWORD@HOST:PORT, or a mapping with host, port, user and password.",
+            )
+        if not user:
+            raise self._missing("connection.user", "Set it.", "Backstage has no user to log in as")
+        for name, value in (("user", user), ("host", host)):
+            if not isinstance(value, str):
+                raise TargetError(
+                    "connection",
+                    f"{KEY}.connection.{name}{self._place(f'{KEY}.connection.{name}')} is {kind(value)}, not a text.",
+                    "Put it in quotes.",
+                )
+        return Login(
+            host=host,
+            port=self._port(connection.get("port") or environment.get("PGPORT") or 5432),
+            user=user,
+            database=js_string(database),
+            password=None if password is None else js_string(password),
+            text_password=password is None or isinstance(password, str),
+            tls=self._tls(connection),
+        )
+
+    def _port(self, value: Any) -> int:
+        digits = re.match(r"\s*([+-]?\d+)", js_string(value), re.ASCII)
+        if not digits or not 0 <= int(digits[1]) < 65536:
+            place = self._place(f"{KEY}.connection.port")
+            raise TargetError(
+                "connection",
+                f"{KEY}.connection.port{place} is {js_string(value)!r}, which is not a port number.",
+                "Give a number from 1 to 65535.",
+            )
+        return int(digits[1])
+
+    def _tls(self, connection: dict[str, Any]) -> Tls | None:
+        ssl = connection.get("ssl")
+        if ssl is None:
+            mode = self._environment.get("PGSSLMODE")
+            ssl = mode if mode == "no-verify" else mode in ("prefer", "require", "verify-ca", "verify-full")
+        if not ssl and not isinstance(ssl, dict):
+            return None
+        if isinstance(ssl, str) and ssl in ("true", "no-verify"):
+            ssl = {"rejectUnauthorized": ssl == "true"}
+        elif ssl is True:
+            ssl = {}
+        if not isinstance(ssl, dict):
+            raise TargetError(
+                "tls",
+                f"{KEY}.connection.ssl{self._place(f'{KEY}.connection.ssl')} is {kind(ssl)} other than true, "
+                "at which the TLS of Backstage fails; the text 'false' turns TLS on, too.",
+                "Give true, false without quotes, or a mapping; leave the key out for no TLS.",
+            )
+        ca = ssl.get("ca")
+        texts = ca if isinstance(ca, list) else [ca or ""]
+        if not all(isinstance(text, str) for text in texts):
+            raise TargetError(
+                "tls",
+                f"{KEY}.connection.ssl.ca{self._place(f'{KEY}.connection.ssl.ca')} is no text, which the TLS of "
+                "Backstage refuses.",
+                "Give the certificate itself, or {$file: ca.pem}.",
+            )
+        # Only what is in a list is trusted, even if that is nothing; an empty text is as if not given.
+        authorities = "\n".join(texts) or (" " if isinstance(ca, list) else None)
+        return Tls(
+            verify=ssl.get("rejectUnauthorized") is not False,
+            ca=authorities,
+            more_authorities=None if authorities else self._environment.get("NODE_EXTRA_CA_CERTS"),
+            client_certificate="cert" in ssl or "pfx" in ssl,
+        )
+
+    def explain(self, key: str) -> str:
+        """Say why a key of backend.database has no value, as the end of a sentence."""
+        dropped = self._config.dropped(f"{KEY}.{key}") or self._config.dropped(f"{KEY}.{key.split('.', maxsplit=1)[0]}")
+        if dropped is None:
+            return "is not set"
+        if not dropped.known:
+            return f"comes from the variable {dropped.variable} ({dropped.place}), whose value only a shell can tell"
+        return f"is left out, because the variable {dropped.variable} ({dropped.place}) is not set"
+
+    def remedy(self, key: str) -> str:
+        """What to do about a key of backend.database that has no value, a sentence."""
+        dropped = self._config.dropped(f"{KEY}.{key}")
+        if dropped is None:
+            return "Set it."
+        return (
+            f"Set {dropped.variable} in the environment of Backstage, in its env file for instance; "
+            f"where the text ${{{dropped.variable}}} itself is meant, write $${{{dropped.variable}}}."
+        )
+
+    def place(self, key: str) -> str:
+        """Where a key of backend.database comes from, in brackets after a space; empty where that is not known."""
+        return self._place(f"{KEY}.{key}")
+
+    def password_place(self, login: Login) -> str:
+        """As `place`, for the password of a login; empty where it is not the one that all plugins share."""
+        shared = self._base().get("password")
+        return self.place("connection.password") if js_string(shared) == login.password else ""
+
+    def _missing(self, key: str, fix: str, what: str = "") -> TargetError:
+        dropped = self._config.dropped(f"{KEY}.{key}")
+        text = f"{KEY}.{key} {self.explain(key)}"
+        if dropped:
+            fix = self.remedy(key)
+        known = dropped is None or dropped.known
+        return TargetError("configuration", f"{what}: {text}." if what else f"{text}.", fix, known)
+
+    def _place(self, key: str) -> str:
+        origin = self._config.origin(key)
+        return f" ({origin})" if origin else ""
+
+    def origins(self) -> dict[str, str]:
+        """Where each key of the connection comes from."""
+        keys = ("client", "connection", *(f"connection.{key}" for key in ("host", "port", "user", "password", "ssl")))
+        found = {key: self._config.origin(f"{KEY}.{key}") for key in keys}
+        return {key: str(origin) for key, origin in found.items() if origin}
+
+
+def _database(config: Config) -> ConfigReader:
+    return config.root.config(KEY)
+
+
+def _first(*values: bool | None) -> bool:
+    return next(value for value in values if value is not None)
+
+
+def parse_url(text: str) -> dict[str, Any]:
+    """Read a connection string as pg-connection-string does.
+
+    Raises:
+        ValueError: it is not a URL (WHATWG URL Standard), or names a file that cannot be read; without its text.
+    """
+    if text.startswith("/"):
+        host, _space, database = text.partition(" ")
+        return {"host": host, "database": database or None}
+    if re.search(r" |%[^a-f0-9]|%[a-f0-9][^a-f0-9]", text, re.IGNORECASE):
+        text = re.sub(r"%25(\d\d)", r"%\1", quote(text, safe=";,/?:@&=+$-_.!~*'()#"))
+    dummy = False
+    try:
+        parts = _split_url(text)
+    except ValueError:
+        parts = _split_url(text.replace("@/", "@___DUMMY___/", 1))
+        dummy = True
+    config: dict[str, Any] = dict(parse_qsl(parts["query"], keep_blank_values=True))
+    config["user"] = config.get("user") or _decoded(parts["user"])
+    config["password"] = config.get("password") or _decoded(parts["password"])
+    if parts["scheme"] == "socket":
+        config.update(host=_decoded(parts["path"], _RESERVED), database=config.get("db"))
+        return config
+    hostname = re.sub(r"^\[(.+)\]$", r"\1", "" if dummy else parts["host"])
+    path = parts["path"]
+    if not config.get("host"):
+        config["host"] = _decoded(hostname)
+    elif re.match("%2f", hostname, re.IGNORECASE):
+        path = hostname + path
+    config["port"] = config.get("port") or parts["port"]
+    config["database"] = _decoded(path[1:], _RESERVED) or None
+    _url_tls(config)
+    return config
+
+
+def _url_tls(config: dict[str, Any]) -> None:
+    if config.get("ssl") in ("true", "1"):
+        config["ssl"] = True
+    elif config.get("ssl") == "0":
+        config["ssl"] = False
+    files = {key: config.get(f"ssl{name}") for key, name in (("cert", "cert"), ("key", "key"), ("ca", "rootcert"))}
+    mode = config.get("sslmode")
+    if any(files.values()) or mode:
+        config["ssl"] = {}
+    for key, path in files.items():
+        if path:
+            try:
+                with open(path, encoding="utf-8", errors="replace") as stream:
+                    config["ssl"][key] = stream.read()
+            except OSError as error:
+                raise ValueError(f"{path} cannot be read ({error.strerror})") from None
+    if mode == "disable":
+        config["ssl"] = False
+    elif mode == "no-verify" or (
+        config.get("uselibpqcompat") == "true"
+        and (mode == "prefer" or (mode == "require" and not config.get("sslrootcert")))
+    ):
+        config["ssl"]["rejectUnauthorized"] = False
+
+
+_RESERVED = ";/?:@&=+$,#"
+
+
+def _split_url(text: str) -> dict[str, str]:
+    """Split a URL of a scheme without special rules, relative to postgres://base (WHATWG URL Standard, 4.4)."""
+    text = re.sub(r"[\t\n\r]", "", text.strip("".join(map(chr, range(33)))))
+    text, _hash, _fragment = text.partition("#")
+    text, _mark, query = text.partition("?")
+    parts = {"scheme": "postgres", "user": "", "password": "", "host": "base", "port": "", "path": "", "query": query}
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", text)
+    if scheme:
+        parts.update(scheme=scheme[1].lower(), host="")
+        text = text[scheme.end() :]
+    if not text.startswith("//"):
+        parts["path"] = text if text.startswith("/") or (scheme and text) else f"/{text}"
+        return parts
+    authority, slash, path = text[2:].partition("/")
+    parts["path"] = slash + path
+    account, at, address = authority.rpartition("@")
+    parts["user"], _colon, parts["password"] = account.partition(":")
+    host = re.match(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::(.*))?\Z", address)
+    if not host or re.search(r"[\0 <>\\^|]", host[1]):
+        raise ValueError("its host is not valid")
+    parts["host"], parts["port"] = host[1], host[2] or ""
+    if not parts["host"] and (at or host[2] is not None):
+        raise ValueError("it has no host")
+    if parts["port"] and not re.match(r"[0-9]+\Z", parts["port"]):
+        raise ValueError("its port is not a number")
+    if parts["port"] and int(parts["port"]) > 65535:
+        raise ValueError("its port is too large")
+    return parts
+
+
+def _decoded(text: str, kept: str = "") -> str:
+    """Undo percent-encoding (decodeURIComponent; with _RESERVED kept, decodeURI)."""
+    if re.search(r"%(?![0-9A-Fa-f]{2})", text):
+        raise ValueError("it has a percent sign that encodes nothing")
+    for character in kept:
+        text = re.sub(f"%(?={ord(character):02x})", "%25", text, flags=re.IGNORECASE)
+    try:
+        return unquote_to_bytes(text).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("a percent-encoded part of it is not UTF-8") from None

@@ -1,0 +1,202 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the controller can tell to be wrong before a host is touched.
+
+Private to this collection: its interface may change in any release.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config import (
+    AppConfigError,
+    check_connection,
+    check_password,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_checks import SUPPORTED_MAJORS
+
+# The first release of each distribution, by its ID, whose own PostgreSQL is one that Backstage supports.
+OLDEST_RELEASES = {"debian": "12", "ubuntu": "22.04"}
+_FIELD = re.compile(r"""^([A-Z_]+)=(["']?)(.*?)\2\s*$""", re.MULTILINE)
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def distribution_problems(os_release: str) -> Iterable[str]:
+    """Sentences about a host that the database role cannot serve.
+
+    Args:
+        os_release: what its /etc/os-release says, os-release(5). Debian testing has no VERSION_ID there.
+    """
+    fields = {name: value for name, _quote, value in _FIELD.findall(os_release)}
+    distribution, version = fields.get("ID", "linux"), fields.get("VERSION_ID", "")
+    name = fields.get("PRETTY_NAME") or "A system without /etc/os-release"
+    if "debian" not in (distribution, *fields.get("ID_LIKE", "").split()):
+        yield (
+            f"{name} is not supported: the role uses Debian's cluster tools (pg_lsclusters). "
+            "Use a Debian or Ubuntu host, or install PostgreSQL yourself and leave the group backstage_database empty."
+        )
+        return
+    oldest = OLDEST_RELEASES.get(distribution)
+    release = _release(version)
+    if oldest and release and release < _release(oldest):
+        yield (
+            f"{name} is not supported: its PostgreSQL is older than Backstage supports. "
+            f"Use {distribution.capitalize()} {oldest} or later."
+        )
+
+
+def connection_problems(prefix: str, host: str | None, port: str | int | None, user: str) -> Iterable[str]:
+    """Sentences about a host, port or user that no connection can have.
+
+    Args:
+        prefix: the role's variable prefix, so that a sentence names the variable to change.
+        host: name, address or socket directory; None where the side in question does not choose it.
+        port: None where the cluster chooses it; empty where the play that tells it did not run.
+        user: the PostgreSQL role.
+    """
+    if host is not None and not host.strip():
+        yield (
+            f"{prefix}_host is empty: set backstage_postgresql_host to the address of the database, "
+            "or put the database's host into the group backstage_database."
+        )
+        host = None
+    if port is not None and not str(port).strip():
+        yield (
+            f"{prefix}_port is empty: the database's host had no part in this run, or failed in it, so nobody said "
+            "which port its server has. Run this for that host too, or set backstage_postgresql_port."
+        )
+        port = None
+    for one in ((host, None, None), (None, port, None), (None, None, user)):
+        try:
+            check_connection(*one)
+        except AppConfigError as error:
+            yield f"{prefix}_{error}"
+
+
+def remote_hosts(variables: Mapping[str, Any]) -> list[str]:
+    """The app hosts that are to reach this database host's server from elsewhere, as `backstage_app_config` has it.
+
+    A database host that runs an app too has its own server for it; all other apps use the first one's, but for those
+    that are told another address, of a pooler for instance.
+
+    Args:
+        variables: of the database host, with Ansible's own.
+    """
+    groups, hostvars, this = variables["groups"], variables["hostvars"], variables["inventory_hostname"]
+    servers = groups.get("backstage_database") or [this]
+    if this != servers[0] or "backstage_postgresql_host" in variables:
+        return []
+    elsewhere = ("backstage_postgresql_host", "backstage_app_config_host")
+    return [
+        host
+        for host in groups.get("backstage", [])
+        if host not in servers and not any(name in hostvars[host] for name in elsewhere)
+    ]
+
+
+def reach_problems(
+    listen_addresses: Sequence[str] | None, remote: Sequence[str], container: bool = False
+) -> Iterable[str]:
+    """A sentence where app hosts cannot reach a server that listens on loopback alone.
+
+    Args:
+        listen_addresses: as in postgresql.conf, one address an item; of a container, where it is published; None where
+            the server keeps what it has.
+        remote: the app hosts elsewhere.
+        container: whether it is the container role's server.
+    """
+    if remote and listen_addresses is not None and all(address.strip() in _LOOPBACK for address in listen_addresses):
+        remedy = (
+            "say another address in backstage_postgresql_container_bind_address"
+            if container
+            else "add an address to backstage_postgresql_listen_addresses (or to listen_addresses in "
+            "backstage_postgresql_settings, which comes first) and a rule to backstage_postgresql_access_rules"
+        )
+        yield (
+            f"{', '.join(remote)} cannot reach a server that listens on {', '.join(listen_addresses)} only: {remedy}, "
+            "or say in backstage_postgresql_host which other database the app hosts use."
+        )
+
+
+def password_problems(prefix: str, password: str | None, values: str | None) -> Iterable[str]:
+    """Sentences about a password that PostgreSQL or Backstage would not take. The password is never in them.
+
+    Args:
+        prefix: the role's variable prefix.
+        password: clear text, or for the database's side a ready verifier.
+        values: how Backstage is to get it (env, literal, file), or None for the database's side.
+    """
+    try:
+        if values is not None:
+            check_password(password, values)
+        elif (password or "").startswith(scram.PREFIX):
+            scram.parse(password or "")
+        else:
+            scram.check_password(password or "")
+    except AppConfigError as error:
+        yield f"{prefix}_{error}"
+    except scram.ScramError as error:
+        yield f"{prefix}_password: {error}"
+    else:
+        if values is not None and not scram.same_in_node_pg(password or ""):
+            yield (
+                f"{prefix}_password mixes characters that PostgreSQL and Backstage's driver normalise differently "
+                "(SASLprep), so that Backstage could not log in with it: leave out such characters, "
+                "best by keeping to ASCII."
+            )
+
+
+def iterations_problems(iterations: int | None) -> Iterable[str]:
+    """A sentence about an iteration count with which Backstage's driver refuses to log in.
+
+    Args:
+        iterations: of the verifier; None for the server's own.
+    """
+    if iterations is not None and not 1 <= iterations <= scram.NODE_PG_MAX_ITERATIONS:
+        yield (
+            f"backstage_postgresql_iterations is {iterations}: Backstage's driver takes "
+            f"1 to {scram.NODE_PG_MAX_ITERATIONS}. Use a number from there, or leave it out."
+        )
+
+
+def variable_problems(prefix: str, variables: Mapping[str, object], env_format: str) -> Iterable[str]:
+    """Sentences about what an env file of this format could not hold. No value is in them.
+
+    Args:
+        prefix: the role's variable prefix.
+        variables: name to value.
+        env_format: dotenv, systemd or shell.
+    """
+    for name, value in variables.items():
+        try:
+            env_file.check(name, str(value), env_format)
+        except env_file.EnvFileError as error:
+            yield f"{prefix}_env_file: {error}"
+
+
+def version_problems(version: str) -> Iterable[str]:
+    """A sentence about a PostgreSQL version that nobody can install for Backstage.
+
+    Args:
+        version: a major version, or an empty text for the distribution's own.
+    """
+    if not version:
+        return
+    if not version.isascii() or not version.isdigit():
+        yield f"backstage_postgresql_version is {version!r}: a major version is a number, such as 17."
+    elif int(version) < SUPPORTED_MAJORS[0]:
+        yield (
+            f"backstage_postgresql_version is {version}: Backstage supports PostgreSQL {SUPPORTED_MAJORS[0]} "
+            "and later. Use a newer version."
+        )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    parts = version.split(".")[:2]
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()

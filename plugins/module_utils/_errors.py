@@ -1,0 +1,42 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one error of this collection, and the one place where a module catches it.
+
+Private to this collection: its interface may change in any release.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+
+class CollectionError(Exception):
+    """Something a user has to know: what is wrong, and what to do. It never holds a secret.
+
+    Attributes:
+        message: what is wrong, with the file, key or variable as its subject: "port: 70000 is not a TCP port."
+        remedy: what to do, as a sentence; empty where `message` has it.
+        reason: a word for code that has to tell one error from another; empty where nothing has to.
+    """
+
+    def __init__(self, message: str, remedy: str = "", reason: str = "") -> None:
+        super().__init__(f"{message} {remedy}".strip())
+        self.message = message
+        self.remedy = remedy
+        self.reason = reason
+
+
+@contextlib.contextmanager
+def reported_by(module: Any) -> Iterator[None]:
+    """End an Ansible module with the text of a CollectionError.
+
+    Args:
+        module: an `AnsibleModule`; anything with its `fail_json`.
+    """
+    try:
+        yield
+    except CollectionError as error:
+        module.fail_json(msg=str(error))

@@ -1,0 +1,464 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""YAML text as a stream of events with their places, and what its scalars mean.
+
+Private to this collection: its interface may change in any release.
+
+Reads with PyYAML, libyaml where it is there, and means what Backstage reads: the npm package yaml 2.9, YAML 1.2 core
+schema. `yes` is a string, `0o17` is 15, `<<` is a key like any other. Where YAML 1.1 and 1.2 differ, either the text is
+refused (a lone carriage return, `%YAML 1.1`) or read as 1.2 does (U+0085, U+2028 and U+2029 are no line breaks).
+PyYAML refuses some text that is valid: control characters; without libyaml also a tab behind a colon, and a question
+mark in a plain scalar in brackets.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import math
+import re
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+
+with contextlib.suppress(ImportError):  # the modules say what is missing: config_loader.HAS_YAML
+    import yaml
+    from yaml.events import (
+        AliasEvent,
+        DocumentEndEvent,
+        DocumentStartEvent,
+        MappingEndEvent,
+        MappingStartEvent,
+        ScalarEvent,
+        SequenceEndEvent,
+        SequenceStartEvent,
+    )
+
+    Parser = yaml.CLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+
+MAX_DEPTH = 100  # levels of nesting, in the text and in values: far above any configuration, below Python's own limit
+MAX_INTEGER = 2**53 - 1  # beyond it JavaScript rounds
+_LOOKALIKE_BREAKS = "\x85\u2028\u2029"
+
+
+class YamlPatchError(CollectionError):
+    """The text cannot be read or edited as asked.
+
+    Attributes:
+        message: one sentence: what was found, what to do.
+        line, column: where, from 1; None where the fault has no place in the text.
+    """
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(message if line is None else f"line {line}, column {column}: {message}")
+        self.message, self.line, self.column = message, line, column
+
+
+class Mark:
+    """What stands in the column of values for an event that is no scalar."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+MAPPING, SEQUENCE, ALIAS, END = Mark("mapping"), Mark("sequence"), Mark("alias"), Mark("end")
+
+
+class Style(NamedTuple):
+    """A style that comes with an anchor or a tag, or is an alias."""
+
+    style: str
+    anchor: str | None
+    tag: str | None
+
+
+class Stream:
+    """The events of one document as columns: plain lists, so that a large file costs no objects per node.
+
+    A node is the index of its event. `values` holds a scalar's text or a mark, `styles` a style character ("" plain,
+    ' " | > scalars, "[" flow collections, "-" block collections) or a Style, `starts` and `ends` the event's range in
+    characters, `after` (collections only) the index behind the collection's last event.
+    """
+
+    def __init__(self, text: str, for_edits: bool = True) -> None:
+        """Read a text.
+
+        Args:
+            for_edits: note places, refuse duplicate keys; without it the stream is good for comparing only.
+
+        Raises:
+            YamlPatchError: no YAML, several documents, or a form that YAML 1.1 and 1.2 read differently.
+        """
+        self.text = text
+        self.values: list[Any] = []
+        self.styles: list[Any] = []
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.after: dict[int, int] = {}
+        self.aliases: list[int] = []
+        self.anchors: dict[str, int] = {}
+        self.document_end = len(text)
+        source, back = _hide_lookalikes(text)
+        try:
+            self._read(Parser(source), for_edits)
+        except YamlPatchError:
+            raise
+        except (yaml.YAMLError, ValueError, OverflowError) as error:
+            raise _syntax_error(text, error) from None
+        if back:
+            self.values = [value.translate(back) if isinstance(value, str) else value for value in self.values]
+
+    def _read(self, parser: Any, for_edits: bool) -> None:
+        # These loops run for every event of the file and decide how fast an edit is: hence columns, chunks (which
+        # leave the garbage collector nothing to do) and bound methods.
+        get_event = parser.get_event
+        get_event()
+        if not self._begin(get_event()):
+            return
+        values, styles, after = self.values, self.styles, self.after
+        add_value, add_style = values.append, styles.append
+        open_nodes: list[int] = []
+        innermost = False  # no collection ended since the latest began
+        suspects: list[int] = []
+        all_keys: set[Any] = set()
+        events = iter(get_event, None)
+        while chunk := list(islice(events, _CHUNK)):
+            if for_edits:
+                self.starts += [event.start_mark.index for event in chunk]
+                self.ends += [event.end_mark.index for event in chunk]
+            for event in chunk:
+                kind = event.__class__
+                if kind is ScalarEvent:
+                    add_value(event.value)
+                    if event.anchor or event.tag:
+                        add_style(self._with_properties(event, event.style))
+                    else:
+                        add_style(event.style or "")
+                elif kind is MappingStartEvent or kind is SequenceStartEvent:
+                    open_nodes.append(len(values))
+                    innermost = True
+                    add_value(MAPPING if kind is MappingStartEvent else SEQUENCE)
+                    style = "[" if event.flow_style else "-"
+                    add_style(self._with_properties(event, style) if event.anchor or event.tag else style)
+                    if len(open_nodes) > MAX_DEPTH:
+                        raise self.error_at(f"nested more than {MAX_DEPTH} levels deep", event.start_mark.index)
+                elif kind is MappingEndEvent or kind is SequenceEndEvent:
+                    node = open_nodes.pop()
+                    if for_edits and kind is MappingEndEvent:
+                        keys = values[node + 1 :: 2] if innermost else self._texts_of_keys(node)
+                        unique = set(keys)
+                        all_keys |= unique
+                        if len(unique) < len(keys):
+                            suspects.append(node)
+                    innermost = False
+                    add_value(END)
+                    add_style("")
+                    after[node] = len(values)
+                elif kind is AliasEvent:
+                    self._check_alias(event)
+                    add_value(ALIAS)
+                    add_style(Style("*", event.anchor, None))
+                else:
+                    self._end(event)
+        del self.starts[len(values) :], self.ends[len(values) :]
+        if any(isinstance(key, Mark) or key in _WORDS or key[:1] in _NUMERIC for key in all_keys):
+            suspects = list(after)  # 0x10 and 16 are the same key, null and ~ too
+        for node in suspects:
+            self.check_keys(node)
+        if for_edits:
+            self._check_dialect()
+
+    def _texts_of_keys(self, mapping: int) -> list[Any]:
+        """The keys of the mapping that ends here, as they are written."""
+        values, after = self.values, self.after
+        keys = []
+        node, end = mapping + 1, len(values)
+        while node < end:
+            keys.append(values[node])
+            node = after.get(node, node + 1)
+            node = after.get(node, node + 1)
+        return keys
+
+    def _with_properties(self, event: Any, style: str) -> Style:
+        if event.anchor:
+            self.anchors[event.anchor] = len(self.styles)
+            self._check_name("&" + event.anchor, event.start_mark.index)
+        return Style(style or "", event.anchor, event.tag)
+
+    def _check_alias(self, event: Any) -> None:
+        if event.anchor not in self.anchors:
+            raise self.error_at(f"alias *{event.anchor} names no anchor before it", event.start_mark.index)
+        self._check_name("*" + event.anchor, event.start_mark.index)
+        self.aliases.append(len(self.values))
+
+    def _check_name(self, name: str, index: int) -> None:
+        """Refuse `&a?b`: libyaml ends the name at the question mark or colon, YAML 1.2 at a blank."""
+        behind = self.text.index(name, index) + len(name)
+        if self.text[behind : behind + 1] not in _BEHIND_NAMES:
+            raise self.error_at(f"{name} is followed by {self.text[behind]!r}; put a space behind the name", behind)
+
+    def _check_dialect(self) -> None:
+        """Refuse what libyaml takes, but reads otherwise than npm yaml."""
+        text = self.text
+        if self.values and self.style(0) in ("|", ">"):
+            raise self.error("the document is a block scalar, not a mapping", 0)
+        for found in chain(_KEY_SIGN.finditer(text), _VALUE_SIGN.finditer(text)):
+            node = bisect.bisect_left(self.starts, found.end())
+            if node < len(self.starts) and self.starts[node] == found.end():
+                message = f"no space behind this `{found.group()}`; put one there, or quote the text"
+                raise self.error_at(message, found.start())
+        for found in _ESCAPED_BREAK_AND_BLANK.finditer(text):
+            node = bisect.bisect_right(self.starts, found.start()) - 1
+            if self.style(node) == '"' and found.start() < self.ends[node]:
+                raise self.error_at("a blank line behind an escaped line break; take either away", found.start())
+
+    def _begin(self, event: Any) -> bool:
+        """Whether there is a document."""
+        if event.__class__ is not DocumentStartEvent:
+            return False
+        if event.version and event.version != (1, 2):
+            raise self.error_at("%YAML {}.{} changes how values are read; remove it".format(*event.version), 0)
+        return True
+
+    def _end(self, event: Any) -> None:
+        begins = event.start_mark.index
+        if event.__class__ is DocumentEndEvent:
+            self.document_end = begins if event.explicit else len(self.text)
+        elif event.__class__ is DocumentStartEvent:
+            raise self.error_at("a second document begins here; only one is read", begins)
+
+    def check_keys(self, collection: int) -> None:
+        """Refuse duplicates in a mapping, as Backstage does ("Map keys must be unique")."""
+        if self.values[collection] is not MAPPING:
+            return
+        seen = set()
+        for node, _value in self.entries(collection):
+            key = self.key(node)
+            if key is not None and key in seen:
+                raise self.error(f'the key "{key}" is there twice in this mapping; remove one', node)
+            seen.add(key)
+
+    def entries(self, collection: int) -> Iterator[tuple[int, int]]:
+        """Key and value of each entry; for a sequence the item twice."""
+        values, after = self.values, self.after
+        node = collection + 1
+        if values[collection] is MAPPING:
+            while values[node] is not END:
+                value = after.get(node, node + 1)
+                yield node, value
+                node = after.get(value, value + 1)
+        else:
+            while values[node] is not END:
+                yield node, node
+                node = after.get(node, node + 1)
+
+    def next(self, node: int) -> int:
+        return self.after.get(node, node + 1)
+
+    def style(self, node: int) -> str:
+        style = self.styles[node]
+        return style.style if isinstance(style, Style) else style
+
+    def anchor(self, node: int) -> str | None:
+        style = self.styles[node]
+        return style.anchor if isinstance(style, Style) else None
+
+    def tag(self, node: int) -> str | None:
+        style = self.styles[node]
+        return style.tag if isinstance(style, Style) else None
+
+    def check_tag(self, node: int) -> None:
+        """Refuse to look into what is no mapping, sequence or plain value to Backstage."""
+        tag = self.tag(node)
+        if tag in _FOREIGN_TAGS:
+            raise self.error(f"the tag {tag} has no place in a configuration; remove it", node)
+
+    def target(self, alias: int) -> int:
+        """The node that an alias stands for: the last one of that name before it."""
+        name = self.anchor(alias)
+        for node in range(alias - 1, -1, -1):
+            if self.values[node] is not ALIAS and self.anchor(node) == name:
+                return node
+        raise self.error(f"alias *{name} names no anchor before it", alias)
+
+    def key(self, node: int) -> str | None:
+        """A key as a JavaScript object has it; None for a key that is a collection."""
+        if self.values[node] is ALIAS:
+            node = self.target(node)
+        if isinstance(self.values[node], Mark):
+            return None
+        return _javascript_key(self._scalar(node))
+
+    def plain(self, node: int) -> Any:
+        """The node as a plain Python value; what an alias repeats is the same object."""
+        return self._plain(node, {})
+
+    def _plain(self, node: int, done: dict[int, Any]) -> Any:
+        if node in done:
+            return done[node]
+        mark = self.values[node]
+        if mark is ALIAS:
+            target = self.target(node)
+            if target < node < self.next(target):
+                raise self.error(f"alias *{self.anchor(node)} stands inside what it names", node)
+            return self._plain(target, done)
+        if mark is MAPPING or mark is SEQUENCE:
+            self.check_tag(node)
+            result: Any = self._plain_mapping(node, done) if mark is MAPPING else []
+            if mark is SEQUENCE:
+                result.extend(self._plain(item, done) for item, _item in self.entries(node))
+        else:
+            result = self._scalar(node)
+        if self.anchor(node):
+            done[node] = result
+        return result
+
+    def _plain_mapping(self, node: int, done: dict[int, Any]) -> dict[str, Any]:
+        result = {}
+        for key_node, value in self.entries(node):
+            key = self.key(key_node)
+            if key is None:
+                raise self.error("a key that is itself a collection; make it a string", key_node)
+            result[key] = self._plain(value, done)
+        return result
+
+    def _scalar(self, node: int) -> Any:
+        self.check_tag(node)
+        tag, value = self.tag(node), self.values[node]
+        if tag is None:
+            return value if self.style(node) else _resolve(value)
+        return _resolve(value, tag)
+
+    def error(self, message: str, node: int | None = None) -> YamlPatchError:
+        at = self.starts[node] if node is not None and node < len(self.starts) else None
+        return self.error_at(message, at)
+
+    def error_at(self, message: str, index: int | None) -> YamlPatchError:
+        return YamlPatchError(message) if index is None else YamlPatchError(message, *place(self.text, index))
+
+
+_CHUNK = 64
+_BEHIND_NAMES = ("", " ", "\t", "\n", "\r", ",", "]", "}")
+_KEY_SIGN = re.compile(r"\?(?!\s)")
+_VALUE_SIGN = re.compile(r":(?!\s)(?<![\"'\]}]:)")  # `{"a":1}` is for both the same
+_ESCAPED_BREAK_AND_BLANK = re.compile(r"\\\r?\n[ \t]*\r?\n")
+_NUMERIC = frozenset("-+.0123456789")
+_CORE = "tag:yaml.org,2002:"
+_FOREIGN_TAGS = {_CORE + name for name in ("binary", "timestamp", "set", "omap", "pairs", "merge")}
+
+
+def place(text: str, index: int) -> tuple[int, int]:
+    return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
+
+
+def _hide_lookalikes(text: str) -> tuple[str, dict[int, int]]:
+    """Put private characters in place of those that only YAML 1.1 takes for line breaks; and the way back."""
+    if text.isascii():
+        return text, {}
+    present = [char for char in _LOOKALIKE_BREAKS if char in text]
+    free = (code for code in range(0xE000, 0xF900) if chr(code) not in text)
+    forth = {ord(char): next(free, 0xFFFD) for char in present}
+    return text.translate(forth) if forth else text, {code: char for char, code in forth.items()}
+
+
+_UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
+def _syntax_error(text: str, error: Exception) -> YamlPatchError:
+    if isinstance(error, yaml.reader.ReaderError):
+        found = _UNREADABLE.search(text)
+        if found:
+            return YamlPatchError(
+                f"the character U+{ord(found.group()):04X} may not stand in YAML; write an escape in double quotes",
+                *place(text, found.start()),
+            )
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error)
+    context = getattr(error, "context", None)
+    message = f"{problem} ({context})" if context else problem
+    return YamlPatchError(message) if mark is None else YamlPatchError(message, mark.line + 1, mark.column + 1)
+
+
+# -- values: YAML 1.2 core schema, as npm yaml 2.9 has it ------------------------------------------------------------
+
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_OCTAL = re.compile(r"0o[0-7]+")
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+}
+
+
+def _resolve(text: str, tag: str | None = None) -> Any:
+    """What a plain scalar means; with a tag, its meaning if that is of the tag's type, else the text."""
+    if text in _WORDS:
+        value = _WORDS[text]
+    elif text[:1] not in _NUMERIC:
+        return text
+    elif _INTEGER.fullmatch(text):
+        value = _number(text, 10)
+    elif _OCTAL.fullmatch(text):
+        value = _number(text[2:], 8)
+    elif _HEXADECIMAL.fullmatch(text):
+        value = _number(text[2:], 16)
+    elif _FLOAT.fullmatch(text):
+        value = float(text)
+    else:
+        return text
+    if tag is None or tag == _CORE + _TYPES[type(value)]:
+        return value
+    return text
+
+
+_TYPES = {type(None): "null", bool: "bool", int: "int", float: "float"}
+
+
+def _number(digits: str, base: int) -> int | float:
+    if len(digits) > 400:
+        return math.inf
+    value = int(digits, base)
+    return value if abs(value) <= MAX_INTEGER + 1 else float(value)
+
+
+def _javascript_key(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "NaN"
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        if value.is_integer() and abs(value) < 1e21:
+            return str(int(value))
+    return str(value)
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two plain values are the same to Backstage: 1 is 1.0, but not true; the order of keys is no matter."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return len(one) == len(other) and all(key in other and equal(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return one == other or (math.isnan(one) and math.isnan(other))
+    if isinstance(one, str) and isinstance(other, str):
+        return one == other
+    return one is None and other is None

@@ -1,0 +1,101 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import rotation
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.rotation import Credentials, Journal
+from hypothesis import given
+from hypothesis import strategies as st
+
+ONE, TWO, THREE = (Credentials("backstage", f"{word} secret") for word in ("first", "second", "third"))
+A, B = Credentials("backstage_a", "first secret"), Credentials("backstage_b", "second secret")
+FILES = {"/srv/.env": b"old"}
+
+
+def begin(journal, current, wanted, *valid):
+    return rotation.begin(journal, current, wanted, FILES, lambda who: who in valid)
+
+
+def test_nothing_to_do():
+    assert begin(None, ONE, ONE, ONE) is None
+
+
+def test_another_password():
+    journal = begin(None, ONE, TWO, ONE)
+    assert journal == Journal(old=ONE, worked=True, new=TWO, contents=FILES)
+    assert not journal.other_user
+    # Killed before and after server and file were changed.
+    assert begin(journal, ONE, TWO, ONE) == journal
+    assert begin(journal, TWO, TWO, TWO) == journal
+
+
+def test_the_files_are_kept_as_they_are_when_the_next_run_begins():
+    """Somebody may have added a line since; a file that the killed run made goes again."""
+    journal = Journal(old=A, worked=True, new=B, contents={"/srv/.env": b"older", "/srv/password-b": None})
+    contents = {"/srv/.env": b"by hand", "/srv/password-b": b"made by the killed run"}
+
+    def again(journal, current):
+        return rotation.begin(journal, current, B, contents, lambda _who: True)
+
+    assert again(journal, A) == replace(journal, contents={"/srv/.env": b"by hand", "/srv/password-b": None})
+    assert again(journal, B) == journal
+    assert again(replace(journal, ready=True), A) == replace(journal, ready=True)
+
+
+def test_another_user():
+    journal = begin(None, A, B, A)
+    assert journal.other_user
+    assert journal.former == ("backstage_a",)
+    ready = replace(journal, ready=True)
+    assert begin(ready, B, B, B) == ready
+
+
+def test_a_third_password_after_a_kill():
+    journal = begin(None, ONE, TWO, ONE)
+    # Just between server and file: the file says the first, the server has the second.
+    between = begin(journal, ONE, THREE, TWO)
+    assert between == replace(journal, new=THREE, tried=("second secret",))
+    # After both: what works is what to go back to.
+    assert begin(journal, TWO, THREE, TWO) == Journal(old=TWO, worked=True, new=THREE, contents=FILES)
+
+
+def test_a_user_who_was_left_in_a_killed_run_is_retired_later():
+    journal = begin(None, A, B, A)
+    third = Credentials("backstage_b", "third secret")
+    again = begin(journal, B, third, B)
+    assert not again.other_user
+    assert again.former == ("backstage_a",)
+    assert begin(journal, B, A, A, B).former == ("backstage_b",)
+    # Prepared on the server, and in no file yet.
+    assert begin(journal, A, A, A).former == ("backstage_b",)
+    assert begin(journal, A, Credentials("backstage_c", "x")).former == ("backstage_a", "backstage_b")
+
+
+def test_what_the_files_say_does_not_work():
+    # Somebody set the new password by hand: there is nothing to go back to.
+    journal = begin(None, ONE, TWO, TWO)
+    assert not journal.worked
+    with pytest.raises(rotation.RotationError, match="neither"):
+        begin(None, ONE, TWO)
+    with pytest.raises(rotation.RotationError, match="neither"):
+        begin(None, ONE, ONE)
+    assert not begin(None, A, B).worked
+
+
+@given(st.text(), st.text(), st.lists(st.text()), st.none() | st.binary(), st.booleans())
+def test_a_journal_is_read_as_it_was_written(user, password, tried, data, ready):
+    who = Credentials(user, password)
+    journal = Journal(who, ready, who, tuple(tried), {"/x": data}, (user,), ready)
+    assert Journal.load(journal.dump()) == journal
+    assert password not in repr(who) or password in repr(user) or password in "Credentials()"
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b'{"old": 1}', b"\xff", b'{"old": ["a", "b", "c"]}'])
+def test_what_is_no_journal(data):
+    with pytest.raises(rotation.RotationError, match="not a journal"):
+        Journal.load(data)
