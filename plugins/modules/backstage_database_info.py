@@ -228,11 +228,11 @@ checks:
       description: The answer as a sentence.
       type: str
       sample: backstage may not make databases, and backstage_plugin_catalog is missing.
-    fix:
-      description: What to do, where something is to do.
+    remedy:
+      description: What to do; empty where nothing has to be done.
       type: str
       sample: Give backstage CREATEDB, or make the databases with backstage as their owner.
-    stops:
+    fatal:
       description: Whether Backstage does not start because of it.
       type: bool
       sample: true
@@ -272,8 +272,14 @@ import os
 import pwd
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import config_loader, database_checks, database_target
-from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, environment_option, replacement as files
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import (
+    check_report,
+    config_loader,
+    database_checks,
+    database_target,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, environment_option
+from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
 
 MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
@@ -306,7 +312,7 @@ def _connect(asked: dict):
     return connect
 
 
-def _server(asked: dict) -> tuple[dict, database_checks.Report]:
+def _server(asked: dict) -> tuple[dict, check_report.Report]:
     login = database_target.Login(
         asked["login_host"], asked["login_port"], asked["login_user"], asked["login_db"], asked["login_password"]
     )
@@ -315,8 +321,8 @@ def _server(asked: dict) -> tuple[dict, database_checks.Report]:
     return facts, database_checks.check_login(login, _connect(asked), over)
 
 
-def _app(asked: dict) -> tuple[dict, database_checks.Report]:
-    report = database_checks.Report()
+def _app(asked: dict) -> tuple[dict, check_report.Report]:
+    report = check_report.Report()
     facts: dict = {}
     try:
         environment, unknown = _environment(asked)
@@ -343,27 +349,27 @@ def _app(asked: dict) -> tuple[dict, database_checks.Report]:
             report.failed("configuration", str(error), "")
     except database_target.TargetError as error:
         if not report.checks:
-            report.failed(error.name, str(error), error.fix)
+            report.failed(error.reason, error.message, error.remedy)
     return facts, report
 
 
-def _sentence(report: database_checks.Report, app: bool) -> str:
-    failure, unknown = report.failure, next((check for check in report.checks if check.stops), None)
+def _sentence(report: check_report.Report, app: bool) -> str:
+    failure, unknown = report.failure, next((check for check in report.checks if check.fatal), None)
     if failure:
-        return f"{'Backstage would not start: ' if app else ''}{failure.message} {failure.fix}".rstrip()
+        return f"{'Backstage would not start: ' if app else ''}{failure.message} {failure.remedy}".rstrip()
     if unknown:
         return f"Whether Backstage would start could not be told: {unknown.message}"
     return "Backstage would start." if app else report.checks[0].message
 
 
-def _table(report: database_checks.Report, sentence: str) -> list[str]:
+def _table(report: check_report.Report, sentence: str) -> list[str]:
     lines = [sentence]
     words = {True: "ok", False: "warning", None: "unknown"}
     for check in report.checks:
-        word = "FAILED" if check.stops and check.ok is False else words[check.ok]
+        word = "FAILED" if check.fatal and check.ok is False else words[check.ok]
         lines.append(f"  {word:<8} {check.name:<16} {check.message}")
-        if check.fix:
-            lines.append(f"  {'':<8} {'':<16} -> {check.fix}")
+        if check.remedy:
+            lines.append(f"  {'':<8} {'':<16} -> {check.remedy}")
     for entry in report.databases:
         name = entry["name"] if entry["schema"] is None else f"{entry['name']}, schema {entry['schema']}"
         size = "" if entry["size"] is None else f", {entry['size'] / 1048576:.1f} MiB"

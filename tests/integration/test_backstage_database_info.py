@@ -104,7 +104,7 @@ def test_a_pool_that_is_too_large_is_a_warning(run_module, server, tmp_path):
 def test_an_old_server_is_a_warning(run_module, server, tmp_path):
     """The table of versions stands in one place; here the server is older than all of it."""
     script = (
-        "from ansible_collections.devportal.backstage.plugins.module_utils._backstage import database_checks as c\n"
+        "from ansible_collections.devportal.backstage.plugins.module_utils._backstage import database_session as c\n"
         "c.SUPPORTED_MAJORS = (98, 99)\n"
         "import json, sys\n"
         "from ansible.module_utils.testing import patch_module_args\n"

@@ -21,7 +21,7 @@ import types
 
 import psycopg2
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import database_checks, database_target, rotation
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import database_target, rotation, tls_check
 from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
 from ansible_collections.devportal.backstage.plugins.modules import backstage_rotation
@@ -494,7 +494,7 @@ def test_no_password_goes_to_a_server_that_backstage_would_not_trust(run_module,
             assert app.user not in server.read_log()[mark:]
         missing = database_target.Tls(verify=True, more_authorities="/nonexistent")
         login = database_target.Login(server.host, server.port, app.user, "postgres", tls=missing)
-        assert "does not trust" in database_checks.tls_problem(login).message
+        assert "does not trust" in tls_check.tls_problem(login).message
         config = {"backend": {"database": {"client": "pg", "connection": trusted}}}
         app.write(app.name, json.dumps(config, indent=2))
         app.rotate("the second secret")

@@ -81,7 +81,8 @@ _CONNECTION_KEYS = (
     "type",
     "types",
 )
-_MANAGED_TYPES = {
+# Connection types whose password Backstage gets from a cloud, with the keys that only they have.
+MANAGED_TYPES = {
     "azure": ("tokenCredential",),
     "cloudsql": ("instance", "ipAddressType"),
     "rds": ("region",),
@@ -445,7 +446,7 @@ def standing(path: str, files: Sequence[str], variables: Mapping[str, str | None
     told = [f"{', '.join(names)}: {by} hides what is written to {path}." for by, names in hiding.values()]
     for index in range(place):
         kind = _at(config.layers[index].data, (*PATH, "connection", "type"))
-        if kind in _MANAGED_TYPES:
+        if kind in MANAGED_TYPES:
             told.append(f"{files[index]} sets backend.database.connection.type to {kind}, which stays in effect.")
     return Standing(wins, told)
 
@@ -552,7 +553,7 @@ def _connection_after(
         _remove(after, key, where, patched.removed)
     if isinstance(after.get("options"), dict):
         _remove(after, "options", where, patched.removed)
-    managed = _MANAGED_TYPES.get(str(after.get("type")))
+    managed = MANAGED_TYPES.get(str(after.get("type")))
     if managed:
         patched.warnings.append(
             f"{where} had the type {after['type']}, with which Backstage takes the password from the cloud provider; "

@@ -15,9 +15,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote_to_bytes
+from urllib.parse import quote
 
-from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config import MANAGED_TYPES
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import (
     MISSING,
     Config,
@@ -26,9 +26,10 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
     kind,
     merged,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_url import parse_url
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 
 KEY = "backend.database"
-MANAGED_TYPES = ("azure", "cloudsql", "rds")
 CLIENTS = ("pg", "better-sqlite3", "sqlite3", "mysql", "mysql2")
 DEFAULT_POOL = 10  # knex's, per plugin
 
@@ -37,15 +38,12 @@ class TargetError(CollectionError):
     """Backstage would not start, or nobody can tell.
 
     Attributes:
-        name: which check this is.
-        fix: what to do, a sentence.
+        reason: the name of the check that fails.
         known: whether Backstage is known to fail.
     """
 
-    def __init__(self, name: str, message: str, fix: str, known: bool = True) -> None:
-        super().__init__(message)
-        self.name = name
-        self.fix = fix
+    def __init__(self, reason: str, message: str, remedy: str, known: bool = True) -> None:
+        super().__init__(message, remedy, reason)
         self.known = known
 
 
@@ -370,13 +368,13 @@ class Target:
         shared = self._base().get("password")
         return self.place("connection.password") if js_string(shared) == login.password else ""
 
-    def _missing(self, key: str, fix: str, what: str = "") -> TargetError:
+    def _missing(self, key: str, remedy: str, what: str = "") -> TargetError:
         dropped = self._config.dropped(f"{KEY}.{key}")
         text = f"{KEY}.{key} {self.explain(key)}"
         if dropped:
-            fix = self.remedy(key)
+            remedy = self.remedy(key)
         known = dropped is None or dropped.known
-        return TargetError("configuration", f"{what}: {text}." if what else f"{text}.", fix, known)
+        return TargetError("configuration", f"{what}: {text}." if what else f"{text}.", remedy, known)
 
     def _place(self, key: str) -> str:
         origin = self._config.origin(key)
@@ -395,108 +393,3 @@ def _database(config: Config) -> ConfigReader:
 
 def _first(*values: bool | None) -> bool:
     return next(value for value in values if value is not None)
-
-
-def parse_url(text: str) -> dict[str, Any]:
-    """Read a connection string as pg-connection-string does.
-
-    Raises:
-        ValueError: it is not a URL (WHATWG URL Standard), or names a file that cannot be read; without its text.
-    """
-    if text.startswith("/"):
-        host, _space, database = text.partition(" ")
-        return {"host": host, "database": database or None}
-    if re.search(r" |%[^a-f0-9]|%[a-f0-9][^a-f0-9]", text, re.IGNORECASE):
-        text = re.sub(r"%25(\d\d)", r"%\1", quote(text, safe=";,/?:@&=+$-_.!~*'()#"))
-    dummy = False
-    try:
-        parts = _split_url(text)
-    except ValueError:
-        parts = _split_url(text.replace("@/", "@___DUMMY___/", 1))
-        dummy = True
-    config: dict[str, Any] = dict(parse_qsl(parts["query"], keep_blank_values=True))
-    config["user"] = config.get("user") or _decoded(parts["user"])
-    config["password"] = config.get("password") or _decoded(parts["password"])
-    if parts["scheme"] == "socket":
-        config.update(host=_decoded(parts["path"], _RESERVED), database=config.get("db"))
-        return config
-    hostname = re.sub(r"^\[(.+)\]$", r"\1", "" if dummy else parts["host"])
-    path = parts["path"]
-    if not config.get("host"):
-        config["host"] = _decoded(hostname)
-    elif re.match("%2f", hostname, re.IGNORECASE):
-        path = hostname + path
-    config["port"] = config.get("port") or parts["port"]
-    config["database"] = _decoded(path[1:], _RESERVED) or None
-    _url_tls(config)
-    return config
-
-
-def _url_tls(config: dict[str, Any]) -> None:
-    if config.get("ssl") in ("true", "1"):
-        config["ssl"] = True
-    elif config.get("ssl") == "0":
-        config["ssl"] = False
-    files = {key: config.get(f"ssl{name}") for key, name in (("cert", "cert"), ("key", "key"), ("ca", "rootcert"))}
-    mode = config.get("sslmode")
-    if any(files.values()) or mode:
-        config["ssl"] = {}
-    for key, path in files.items():
-        if path:
-            try:
-                with open(path, encoding="utf-8", errors="replace") as stream:
-                    config["ssl"][key] = stream.read()
-            except OSError as error:
-                raise ValueError(f"{path} cannot be read ({error.strerror})") from None
-    if mode == "disable":
-        config["ssl"] = False
-    elif mode == "no-verify" or (
-        config.get("uselibpqcompat") == "true"
-        and (mode == "prefer" or (mode == "require" and not config.get("sslrootcert")))
-    ):
-        config["ssl"]["rejectUnauthorized"] = False
-
-
-_RESERVED = ";/?:@&=+$,#"
-
-
-def _split_url(text: str) -> dict[str, str]:
-    """Split a URL of a scheme without special rules, relative to postgres://base (WHATWG URL Standard, 4.4)."""
-    text = re.sub(r"[\t\n\r]", "", text.strip("".join(map(chr, range(33)))))
-    text, _hash, _fragment = text.partition("#")
-    text, _mark, query = text.partition("?")
-    parts = {"scheme": "postgres", "user": "", "password": "", "host": "base", "port": "", "path": "", "query": query}
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", text)
-    if scheme:
-        parts.update(scheme=scheme[1].lower(), host="")
-        text = text[scheme.end() :]
-    if not text.startswith("//"):
-        parts["path"] = text if text.startswith("/") or (scheme and text) else f"/{text}"
-        return parts
-    authority, slash, path = text[2:].partition("/")
-    parts["path"] = slash + path
-    account, at, address = authority.rpartition("@")
-    parts["user"], _colon, parts["password"] = account.partition(":")
-    host = re.match(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::(.*))?\Z", address)
-    if not host or re.search(r"[\0 <>\\^|]", host[1]):
-        raise ValueError("its host is not valid")
-    parts["host"], parts["port"] = host[1], host[2] or ""
-    if not parts["host"] and (at or host[2] is not None):
-        raise ValueError("it has no host")
-    if parts["port"] and not re.match(r"[0-9]+\Z", parts["port"]):
-        raise ValueError("its port is not a number")
-    if parts["port"] and int(parts["port"]) > 65535:
-        raise ValueError("its port is too large")
-    return parts
-
-
-def _decoded(text: str, kept: str = "") -> str:
-    """Undo percent-encoding (decodeURIComponent; with _RESERVED kept, decodeURI)."""
-    if re.search(r"%(?![0-9A-Fa-f]{2})", text):
-        raise ValueError("it has a percent sign that encodes nothing")
-    for character in kept:
-        text = re.sub(f"%(?={ord(character):02x})", "%25", text, flags=re.IGNORECASE)
-    try:
-        return unquote_to_bytes(text).decode("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError("a percent-encoded part of it is not UTF-8") from None

@@ -12,14 +12,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config import (
     AppConfigError,
     check_connection,
     check_password,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_checks import SUPPORTED_MAJORS
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_session import SUPPORTED_MAJORS
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
 
 # The first release of each distribution, by its ID, whose own PostgreSQL is one that Backstage supports.
 OLDEST_RELEASES = {"debian": "12", "ubuntu": "22.04"}

@@ -22,10 +22,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, NamedTuple
 
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import (
+    app_config,
+    config_loader,
+    database_target,
+    login_check,
+    tls_check,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config, config_loader, database_checks, database_target
-from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, replacement as files
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql, role_password
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
+from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
+    connection as postgresql,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
+    role_password,
+)
 
 with contextlib.suppress(ImportError):  # config_loader.HAS_YAML tells
     from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError
@@ -227,7 +239,7 @@ class Places:
             makes = target.mode != "schema" or target.plugin("catalog").ensure_database
             login = target.admin_login() if makes else target.schema_login()
         except database_target.TargetError as error:
-            raise RotationError(f"{error} {error.fix}") from error
+            raise RotationError(str(error)) from error
         if login.password is None or not login.text_password:
             raise RotationError(f"{self.app_config}: there is no password that could be rotated; run site.yml first.")
         return login
@@ -429,13 +441,13 @@ class Rotation:
         if self._login is None:
             login = self._places.login()
             # libpq is told to trust any certificate, as its rules are not those of Backstage.
-            problem = database_checks.tls_problem(login)
+            problem = tls_check.tls_problem(login)
             if problem:
-                raise RotationError(f"{problem.message} {problem.fix}")
+                raise RotationError(f"{problem.message} {problem.remedy}")
             self._login = login
         options = {
             **self._options,
-            **database_checks.login_options(self._login),
+            **login_check.login_options(self._login),
             "login_user": who.user,
             "login_password": who.password,
         }
@@ -445,9 +457,7 @@ class Rotation:
             if error.reason == "library":
                 raise
             login = replace(self._login, user=who.user)
-            raise postgresql.PostgresqlError(
-                " ".join(database_checks.login_problem(login, error)), error.reason
-            ) from error
+            raise postgresql.PostgresqlError(" ".join(login_check.login_problem(login, error)), error.reason) from error
 
     def _works(self, who: Credentials) -> bool:
         try:

@@ -109,14 +109,18 @@ def connect(params: Mapping[str, Any], os_user: str | None = None) -> Any:
     connection, text = attempt(wanted["login_password"])
     if connection is not None:
         return connection
-    from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection_errors as postgresql_errors
+    from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
+        connection_errors as postgresql_errors,
+    )
 
     raise PostgresqlError(*postgresql_errors.at_login(text, wanted, host, _os_user_name(uid), attempt))
 
 
 def statement_error(error: Any) -> PostgresqlError:
     """A psycopg2 error at a statement as an error of ours; the statement's text is not in it."""
-    from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection_errors as postgresql_errors
+    from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
+        connection_errors as postgresql_errors,
+    )
 
     return PostgresqlError(postgresql_errors.at_statement(error), "statement")
 
@@ -131,6 +135,11 @@ def quoted_identifier(name: str) -> str:
         raise PostgresqlError(
             f"{name[:80]!r} is no name for a role: PostgreSQL takes 1 to 63 bytes without NUL.", "option"
         )
+    return as_identifier(name)
+
+
+def as_identifier(name: str) -> str:
+    """Any string in double quotes, for a sentence that shows SQL. What is executed takes `quoted_identifier`."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -14,7 +14,7 @@ import subprocess
 import threading
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import database_checks
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import tls_check
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_target import Login, Tls
 from servers import self_signed
 
@@ -78,7 +78,7 @@ def server(tmp_path_factory):
 
 def problem(server, ca, verify=True):
     tls = Tls(verify=verify, ca=ca.replace("PEM", server.certificate.read_text()))
-    return database_checks.tls_problem(Login("127.0.0.1", server.port, "me", "mine", tls=tls))
+    return tls_check.tls_problem(Login("127.0.0.1", server.port, "me", "mine", tls=tls))
 
 
 @pytest.mark.parametrize("ca", AUTHORITIES)
