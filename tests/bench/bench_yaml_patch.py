@@ -22,7 +22,7 @@ import time
 from typing import Any, Callable
 
 import yaml
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml import stream as yaml_stream
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events as yaml_events
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document
 from ruamel.yaml import YAML
 
@@ -75,7 +75,7 @@ def sample(lines: int) -> str:
 
 
 def events(text: str) -> None:
-    for _event in yaml.parse(text, Loader=yaml_stream.Parser):
+    for _event in yaml.parse(text, Loader=yaml_events.Parser):
         pass
 
 
@@ -144,7 +144,7 @@ def main() -> int:
     print("|---|---|---|---|---|---|---|")
     theirs: dict[int, dict[Callable[[str], Any], float]] = {}
     for name, reader in readers:
-        yaml_stream.Parser = reader
+        yaml_events.Parser = reader
         for lines in SIZES:
             text = sample(lines)
             times = row(text, [events, patch, *(others if lines not in theirs else [])])

@@ -12,7 +12,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.stream import ALIAS, MAPPING, Stream
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import ALIAS, MAPPING, Stream
 
 MASK = "********"
 

@@ -12,7 +12,7 @@ import bisect
 import re
 from typing import NamedTuple, Union
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.stream import (
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
     ALIAS,
     MAPPING,
     SEQUENCE,

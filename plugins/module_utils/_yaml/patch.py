@@ -33,16 +33,16 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Entry, Key, Layout, Path
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.stream import (
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
     ALIAS,
     END,
     MAPPING,
     Stream,
     YamlPatchError,
-    equal,
     place,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Entry, Key, Layout, Path
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer import Writer, checked
 
 __all__ = ["Document", "Node", "YamlPatchError"]

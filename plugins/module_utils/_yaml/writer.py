@@ -12,11 +12,8 @@ import math
 import re
 from typing import Any, NamedTuple
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.stream import (
-    MAX_DEPTH,
-    MAX_INTEGER,
-    YamlPatchError,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import MAX_DEPTH, YamlPatchError
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import MAX_INTEGER
 
 _PLAIN = re.compile(r"[\w/$.](?:[^:#]|:(?! |$)|(?<! )#)*(?<! )")
 _NOT_PLAIN_11_OR_12 = re.compile(

@@ -9,7 +9,7 @@ import math
 
 import pytest
 import yaml
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml import stream as yaml_stream
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +20,7 @@ READERS = [yaml.SafeLoader, *([yaml.CLoader] if yaml.__with_libyaml__ else [])]
 @pytest.fixture(autouse=True, params=READERS, ids=lambda reader: reader.__name__)
 def reader(request, monkeypatch):
     """Both of PyYAML's readers; hosts may lack libyaml."""
-    monkeypatch.setattr(yaml_stream, "Parser", request.param)
+    monkeypatch.setattr(events, "Parser", request.param)
     return request.param
 
 
@@ -270,7 +270,7 @@ class TestRefusals:
             (b"a: \xff\n", "line 1, column 4: this is not UTF-8"),
             ("a: 1\n".encode("utf-16"), "line 1, column 1: this is not UTF-8"),
             ("a: \udc00\n", "line 1, column 4: half of a surrogate pair"),
-            ("[" * (yaml_stream.MAX_DEPTH + 1) + "]" * (yaml_stream.MAX_DEPTH + 1), "nested more than"),
+            ("[" * (events.MAX_DEPTH + 1) + "]" * (events.MAX_DEPTH + 1), "nested more than"),
         ],
     )
     def test_text(self, text, message):

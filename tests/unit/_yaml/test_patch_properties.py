@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml import stream as yaml_stream
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events
 from ansible_collections.devportal.backstage.tests.fuzz.yaml_properties import search
 
 KINDS = {"set", "set and deleted", "set below nothing", "set refused", "deleted", "nothing to delete", "several"}
@@ -20,6 +20,6 @@ def test_properties(seed):
 
 
 def test_properties_without_libyaml(monkeypatch):
-    monkeypatch.setattr(yaml_stream, "Parser", yaml.SafeLoader)
+    monkeypatch.setattr(events, "Parser", yaml.SafeLoader)
     done = search(300, 3)
     assert done["set"] > 20, done

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""YAML text as a stream of events with their places, and what its scalars mean.
+"""YAML text as a stream of events with their places.
 
 Private to this collection: its interface may change in any release.
 
@@ -16,13 +16,19 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import math
 import re
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import (
+    FOREIGN_TAGS,
+    NUMERIC,
+    WORDS,
+    javascript_key,
+    resolve,
+)
 
 with contextlib.suppress(ImportError):  # the modules say what is missing: config_loader.HAS_YAML
     import yaml
@@ -40,7 +46,6 @@ with contextlib.suppress(ImportError):  # the modules say what is missing: confi
     Parser = yaml.CLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 MAX_DEPTH = 100  # levels of nesting, in the text and in values: far above any configuration, below Python's own limit
-MAX_INTEGER = 2**53 - 1  # beyond it JavaScript rounds
 _LOOKALIKE_BREAKS = "\x85\u2028\u2029"
 
 
@@ -167,7 +172,7 @@ class Stream:
                 else:
                     self._end(event)
         del self.starts[len(values) :], self.ends[len(values) :]
-        if any(isinstance(key, Mark) or key in _WORDS or key[:1] in _NUMERIC for key in all_keys):
+        if any(isinstance(key, Mark) or key in WORDS or key[:1] in NUMERIC for key in all_keys):
             suspects = list(after)  # 0x10 and 16 are the same key, null and ~ too
         for node in suspects:
             self.check_keys(node)
@@ -276,7 +281,7 @@ class Stream:
     def check_tag(self, node: int) -> None:
         """Refuse to look into what is no mapping, sequence or plain value to Backstage."""
         tag = self.tag(node)
-        if tag in _FOREIGN_TAGS:
+        if tag in FOREIGN_TAGS:
             raise self.error(f"the tag {tag} has no place in a configuration; remove it", node)
 
     def target(self, alias: int) -> int:
@@ -293,7 +298,7 @@ class Stream:
             node = self.target(node)
         if isinstance(self.values[node], Mark):
             return None
-        return _javascript_key(self._scalar(node))
+        return javascript_key(self._scalar(node))
 
     def plain(self, node: int) -> Any:
         """The node as a plain Python value; what an alias repeats is the same object."""
@@ -332,8 +337,8 @@ class Stream:
         self.check_tag(node)
         tag, value = self.tag(node), self.values[node]
         if tag is None:
-            return value if self.style(node) else _resolve(value)
-        return _resolve(value, tag)
+            return value if self.style(node) else resolve(value)
+        return resolve(value, tag)
 
     def error(self, message: str, node: int | None = None) -> YamlPatchError:
         at = self.starts[node] if node is not None and node < len(self.starts) else None
@@ -348,9 +353,6 @@ _BEHIND_NAMES = ("", " ", "\t", "\n", "\r", ",", "]", "}")
 _KEY_SIGN = re.compile(r"\?(?!\s)")
 _VALUE_SIGN = re.compile(r":(?!\s)(?<![\"'\]}]:)")  # `{"a":1}` is for both the same
 _ESCAPED_BREAK_AND_BLANK = re.compile(r"\\\r?\n[ \t]*\r?\n")
-_NUMERIC = frozenset("-+.0123456789")
-_CORE = "tag:yaml.org,2002:"
-_FOREIGN_TAGS = {_CORE + name for name in ("binary", "timestamp", "set", "omap", "pairs", "merge")}
 
 
 def place(text: str, index: int) -> tuple[int, int]:
@@ -383,82 +385,3 @@ def _syntax_error(text: str, error: Exception) -> YamlPatchError:
     context = getattr(error, "context", None)
     message = f"{problem} ({context})" if context else problem
     return YamlPatchError(message) if mark is None else YamlPatchError(message, mark.line + 1, mark.column + 1)
-
-
-# -- values: YAML 1.2 core schema, as npm yaml 2.9 has it ------------------------------------------------------------
-
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o[0-7]+")
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_WORDS: dict[str, Any] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
-    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
-    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
-}
-
-
-def _resolve(text: str, tag: str | None = None) -> Any:
-    """What a plain scalar means; with a tag, its meaning if that is of the tag's type, else the text."""
-    if text in _WORDS:
-        value = _WORDS[text]
-    elif text[:1] not in _NUMERIC:
-        return text
-    elif _INTEGER.fullmatch(text):
-        value = _number(text, 10)
-    elif _OCTAL.fullmatch(text):
-        value = _number(text[2:], 8)
-    elif _HEXADECIMAL.fullmatch(text):
-        value = _number(text[2:], 16)
-    elif _FLOAT.fullmatch(text):
-        value = float(text)
-    else:
-        return text
-    if tag is None or tag == _CORE + _TYPES[type(value)]:
-        return value
-    return text
-
-
-_TYPES = {type(None): "null", bool: "bool", int: "int", float: "float"}
-
-
-def _number(digits: str, base: int) -> int | float:
-    if len(digits) > 400:
-        return math.inf
-    value = int(digits, base)
-    return value if abs(value) <= MAX_INTEGER + 1 else float(value)
-
-
-def _javascript_key(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        if math.isnan(value):
-            return "NaN"
-        if math.isinf(value):
-            return "Infinity" if value > 0 else "-Infinity"
-        if value.is_integer() and abs(value) < 1e21:
-            return str(int(value))
-    return str(value)
-
-
-def equal(one: Any, other: Any) -> bool:
-    """Whether two plain values are the same to Backstage: 1 is 1.0, but not true; the order of keys is no matter."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return len(one) == len(other) and all(key in other and equal(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(equal, one, other))
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-        return one == other or (math.isnan(one) and math.isnan(other))
-    if isinstance(one, str) and isinstance(other, str):
-        return one == other
-    return one is None and other is None
