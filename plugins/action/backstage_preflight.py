@@ -29,12 +29,12 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = self.validate_argument_spec(
             argument_spec={
-                "part": {"type": "str", "choices": ["database", "container", "app"], "required": True},
+                "scope": {"type": "str", "choices": ["database", "container", "app"], "required": True},
                 "password": {"type": "str", "no_log": True},
                 "user": {"type": "str", "required": True},
                 "host": {"type": "str"},
                 "port": {"type": "raw"},
-                "values": {"type": "str", "choices": ["env", "literal", "file"], "default": "env"},
+                "credentials": {"type": "str", "choices": ["env", "literal", "file"], "default": "env"},
                 "variables": {"type": "dict", "default": {}, "no_log": True},
                 "env_format": {"type": "str", "default": "dotenv"},
                 "os_release": {"type": "str", "default": ""},
@@ -43,7 +43,7 @@ class ActionModule(ActionBase):
                 "listen_addresses": {"type": "list", "elements": "str"},
             }
         )[1]
-        problems = _CHECKS[arguments["part"]](arguments, task_vars or {})
+        problems = _CHECKS[arguments["scope"]](arguments, task_vars or {})
         result.update(changed=False, problems=problems)
         if problems:
             result.update(failed=True, msg=" ".join(problems))
@@ -67,7 +67,7 @@ def _app(arguments: dict[str, Any], _variables: dict[str, Any]) -> list[str]:
     return [
         *connection_problems(prefix, arguments["host"] or "", arguments["port"], arguments["user"]),
         *iterations_problems(arguments["iterations"]),
-        *password_problems(prefix, arguments["password"], arguments["values"]),
+        *password_problems(prefix, arguments["password"], arguments["credentials"]),
         *variable_problems(prefix, arguments["variables"], arguments["env_format"]),
     ]
 

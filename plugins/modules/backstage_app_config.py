@@ -37,11 +37,11 @@ options:
   config_files:
     description:
       - The files that Backstage is started with, in load order (its C(--config) options, or its default files). In
-        Backstage a later file wins over an earlier one.
+        Backstage a later file overrides an earlier one.
       - Without it, C(app-config.yaml) and C(app-config.local.yaml) are taken for loaded together, as by default, when
         O(path) is one of them.
       - With it, O(path) has to be one of them, or may be left out. The file is then the last one that sets one of the
-        keys which this module sets, else the first. With O(values=literal) it is the last one that ends in
+        keys which this module sets, else the first. With O(credentials=literal) it is the last one that ends in
         C(.local.yaml), where there is one.
       - What a later file, or an C(APP_CONFIG_) variable in O(env_file), hides of what was written is warned of.
     type: list
@@ -50,7 +50,7 @@ options:
     description:
       - The env file that Backstage is started with. Only read, to see what hides what was written, and whether git
         ignores the file. A relative path starts at the directory of the app-config file.
-      - With O(values=env) nothing is written when it is not of its format, or could not be made.
+      - With O(credentials=env) nothing is written when it is not of its format, or could not be made.
     type: path
   env_format:
     description:
@@ -58,7 +58,7 @@ options:
     type: str
     choices: [dotenv, systemd, shell]
     default: dotenv
-  values:
+  credentials:
     description:
       - V(env) writes placeholders such as C(${POSTGRES_HOST}); the values then come from environment variables, see
         M(devportal.backstage.backstage_env_file). O(host), O(port), O(user) and O(password) are only checked, and may
@@ -110,7 +110,8 @@ options:
     default: POSTGRES_PASSWORD
   password_file:
     description:
-      - With O(values=file), the file for the password. A new one belongs to the owner and the group of the app-config
+      - With O(credentials=file), the file for the password.
+      - A new one belongs to the owner and the group of the app-config
         file and has mode V(0600), or V(0640) where that file is root's and its group reads it. An old one keeps its
         owner and mode, but loses the rights of everybody else.
       - In the app-config file its name stands alone when both are in one directory, else its path. A relative path
@@ -199,7 +200,7 @@ EXAMPLES = r"""
   devportal.backstage.backstage_app_config:
     path: /opt/backstage/app-config.local.yaml
     create: true
-    values: literal
+    credentials: literal
     host: db.example.com
     user: backstage
     password: "{{ vault_backstage_password }}"
@@ -210,7 +211,7 @@ EXAMPLES = r"""
       - /opt/backstage/app-config.yaml
       - /opt/backstage/app-config.production.yaml
     env_file: /opt/backstage/.env
-    values: file
+    credentials: file
     host: db.example.com
     user: backstage
     password: "{{ vault_backstage_password }}"
@@ -252,7 +253,7 @@ backup_file:
   sample: /opt/backstage/app-config.yaml.4711.2026-05-01@12:00:00~
 password_file:
   description: The file with the password.
-  returned: with O(values=file)
+  returned: with O(credentials=file)
   type: str
   sample: /opt/backstage/postgres-password
 mode:
@@ -285,8 +286,8 @@ exposed:
   type: list
   elements: path
   sample: []
-wins:
-  description: For each key that this module sets, the file or the variable that wins, as Backstage merges them.
+effective_source:
+  description: For each key that this module sets, the file or the variable whose value takes effect.
   returned: with O(state=present), when the file is there and Backstage could start with all of its files
   type: dict
   sample:
@@ -301,9 +302,16 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config, config_loader
-from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, git, masked_diff, replacement as files
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config import AppConfigError
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import HAS_YAML
+from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    env_file,
+    git,
+    masked_diff,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    replacement as files,
+)
 
 _DEFAULT_NAMES = ("app-config.yaml", "app-config.local.yaml")
 _EVERYBODYS_GROUPS = ("users", "nogroup", "nobody")
@@ -312,18 +320,18 @@ _PRIVATE_NAMES = ("app-config.local.yaml", ".env")
 
 def _connection(asked: dict[str, Any], path: str) -> dict[str, Any]:
     """The four wanted settings, after a look at everything that can be refused without the file."""
-    values, host, user, password = (asked[key] for key in ("values", "host", "user", "password"))
+    credentials, host, user, password = (asked[key] for key in ("credentials", "host", "user", "password"))
     app_config.check_connection(host, asked["port"], user)
-    if values == "env":
+    if credentials == "env":
         variables = {key: asked[f"{key}_variable"] for key in app_config.KEYS}
         app_config.check_variables(variables)
         if password is not None:
-            app_config.check_password(password, values)
+            app_config.check_password(password, credentials)
         return app_config.by_variable(variables)
-    app_config.check_password(password, values)
+    app_config.check_password(password, credentials)
     if host is None:
-        raise AppConfigError(f"host is missing: with `values: {values}` it is written into the file.")
-    if values == "literal":
+        raise AppConfigError(f"host is missing: with `credentials: {credentials}` it is written into the file.")
+    if credentials == "literal":
         return app_config.by_literal(host, int(asked["port"]), user, password)
     beside = os.path.dirname(asked["password_file"]) == os.path.dirname(path)
     reference = os.path.basename(asked["password_file"]) if beside else asked["password_file"]
@@ -361,7 +369,7 @@ class _Run:
             if path and path not in listed:
                 raise AppConfigError(f"{path} is not among config_files: Backstage would not read it.")
             return listed, path or (
-                app_config.choose(listed, self.asked["values"] == "literal") if HAS_YAML else listed[0]
+                app_config.choose(listed, self.asked["credentials"] == "literal") if HAS_YAML else listed[0]
             )
         if os.path.basename(path) in _DEFAULT_NAMES:
             beside = [os.path.join(os.path.dirname(path), name) for name in _DEFAULT_NAMES]
@@ -371,17 +379,17 @@ class _Run:
     def __call__(self) -> dict[str, Any]:
         asked = self.asked
         if self.present:
-            if asked["values"] == "file":
+            if asked["credentials"] == "file":
                 asked["password_file"] = os.path.join(os.path.dirname(self.path), asked["password_file"])
                 self.result["password_file"] = asked["password_file"]
             if asked["env_file"]:
                 asked["env_file"] = os.path.normpath(os.path.join(os.path.dirname(self.path), asked["env_file"]))
             self.connection = _connection(asked, self.path)
             app_config.check_database(asked["database"])
-            self.holds_secret = asked["values"] == "literal" or any(
+            self.holds_secret = asked["credentials"] == "literal" or any(
                 masked_diff.is_secret(path, value) for path, value in _leaves(asked["database"])
             )
-            if asked["values"] == "env" and asked["env_file"]:
+            if asked["credentials"] == "env" and asked["env_file"]:
                 self.look_at_env_file()
                 if self.result.get("missing"):
                     return self.result
@@ -548,7 +556,7 @@ class _Run:
         if not self.present:
             return
         holders = [self.path] if self.holds_secret else []
-        if self.asked["values"] == "file":
+        if self.asked["credentials"] == "file":
             holders.append(self.asked["password_file"])
         private = [os.path.join(os.path.dirname(self.path), name) for name in _PRIVATE_NAMES]
         private += [self.asked["env_file"]] if self.asked["env_file"] else []
@@ -558,8 +566,8 @@ class _Run:
         for path in holders:
             if path in found.tracked and not self.asked["allow_tracked"]:
                 raise AppConfigError(
-                    f"{path}: git tracks this file, and a secret would be in it; use `values: env`, a file that git "
-                    "ignores (app-config.local.yaml), or say `allow_tracked: true`."
+                    f"{path}: git tracks this file, and a secret would be in it; use `credentials: env`, a file that "
+                    "git ignores (app-config.local.yaml), or say `allow_tracked: true`."
                 )
             if path in found.unknown:
                 self.module.warn(f"{path} gets a secret; {found.unknown[path]}: make sure that git does not track it.")
@@ -597,7 +605,7 @@ class _Run:
         except config_loader.ConfigLoaderError as error:
             self.module.warn(f"Backstage would not start: {error}")
             return
-        self.result["wins"] = standing.wins
+        self.result["effective_source"] = standing.effective_source
         for warning in standing.warnings:
             self.module.warn(warning)
 
@@ -665,7 +673,7 @@ def main() -> None:
             "config_files": {"type": "list", "elements": "path"},
             "env_file": {"type": "path"},
             "env_format": {"type": "str", "choices": ["dotenv", "systemd", "shell"], "default": "dotenv"},
-            "values": {"type": "str", "choices": list(app_config.VALUES), "default": "env"},
+            "credentials": {"type": "str", "choices": list(app_config.CREDENTIALS), "default": "env"},
             "host": {"type": "str"},
             "port": {"type": "str", "default": "5432"},
             "user": {"type": "str", "default": "postgres"},

@@ -108,7 +108,7 @@ options:
     type: str
     choices: [app, database]
     default: app
-  fail:
+  fail_on_problem:
     description:
       - Fail when Backstage would not start, with the first reason as the message.
     type: bool
@@ -138,14 +138,14 @@ EXAMPLES = r"""
     env_file: /etc/backstage/environment
     env_format: systemd
     plugins: [auth, scaffolder, search]
-    fail: true
+    fail_on_problem: true
 
 - name: Log in over TCP with the new password
   devportal.backstage.backstage_database_info:
     login_host: db.example.com
     login_user: backstage
     login_password: "{{ vault_backstage_password }}"
-    fail: true
+    fail_on_problem: true
 """
 
 RETURN = r"""
@@ -392,7 +392,7 @@ def main() -> None:
             **{name: options[name] for name in ("login_port", "login_user", "login_password", "login_db")},
             **{name: options[name] for name in ("ssl_mode", "ca_cert", "os_user", "connect_timeout")},
             "scope": {"type": "str", "choices": ["app", "database"], "default": "app"},
-            "fail": {"type": "bool", "default": False},
+            "fail_on_problem": {"type": "bool", "default": False},
         },
         required_one_of=[("directory", "login_host")],
         mutually_exclusive=[("directory", "login_host")],
@@ -418,7 +418,7 @@ def main() -> None:
     }
     if not report.library and not module.check_mode:
         module.fail_json(**result)
-    if report.failure and asked["fail"] and not module.check_mode:
+    if report.failure and asked["fail_on_problem"] and not module.check_mode:
         module.fail_json(**result)
     module.exit_json(**result)
 

@@ -120,7 +120,13 @@ msg:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, masked_diff, replacement as files
+from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    env_file,
+    masked_diff,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    replacement as files,
+)
 
 
 def _text(name: str, value: object) -> str:

@@ -28,7 +28,7 @@ attributes:
   bypass_host_loop:
     support: none
 options:
-  part:
+  scope:
     description: Which side is about to be set up.
     type: str
     choices: [database, container, app]
@@ -41,38 +41,38 @@ options:
     type: str
     required: true
   host:
-    description: Where the app finds the database. Of use with O(part=app).
+    description: Where the app finds the database. Of use with O(scope=app).
     type: str
   port:
     description: The server's TCP port; without it the cluster's own is used.
     type: raw
-  values:
-    description: How Backstage gets the password. Of use with O(part=app).
+  credentials:
+    description: How Backstage gets the password. Of use with O(scope=app).
     type: str
     choices: [env, literal, file]
     default: env
   variables:
-    description: What the env file is to hold, name to value. Of use with O(part=app).
+    description: What the env file is to hold, name to value. Of use with O(scope=app).
     type: dict
     default: {}
   env_format:
-    description: The format of the env file. Of use with O(part=app).
+    description: The format of the env file. Of use with O(scope=app).
     type: str
     default: dotenv
   os_release:
-    description: What the host's C(/etc/os-release) says. Of use with O(part=database).
+    description: What the host's C(/etc/os-release) says. Of use with O(scope=database).
     type: str
     default: ""
   iterations:
-    description: Iterations of the password's verifier. Of use with O(part=database) and O(part=app).
+    description: Iterations of the password's verifier. Of use with O(scope=database) and O(scope=app).
     type: int
   version:
-    description: The major version of PostgreSQL asked for, or an empty text. Of use with O(part=database).
+    description: The major version of PostgreSQL asked for, or an empty text. Of use with O(scope=database).
     type: str
     default: ""
   listen_addresses:
     description:
-      - The addresses that the server is to listen on. Of use with O(part=database) and O(part=container).
+      - The addresses that the server is to listen on. Of use with O(scope=database) and O(scope=container).
       - Loopback alone is refused where the group C(backstage) has hosts that are to reach it from elsewhere.
     type: list
     elements: str
@@ -81,8 +81,8 @@ options:
 EXAMPLES = r"""
 - name: Refuse what could not work
   devportal.backstage.backstage_preflight:
-    part: app
-    values: env
+    scope: app
+    credentials: env
     host: db1.example.com
     port: 5432
     user: backstage

@@ -53,7 +53,7 @@ options:
     description: Its password, in clear.
     type: str
     required: true
-  values:
+  credentials:
     description: Where the password stands, as in M(devportal.backstage.backstage_app_config).
     type: str
     choices: [env, literal, file]
@@ -69,7 +69,8 @@ options:
     default: []
   env_file:
     description:
-      - The file that the environment of Backstage comes from. Required with O(values=env), where it holds the password.
+      - The file that the environment of Backstage comes from. It holds the password with O(credentials=env), which
+        requires it.
       - With a C(-) before it, as in systemd's C(EnvironmentFile=), it may be missing.
     type: path
   env_format:
@@ -88,7 +89,7 @@ options:
     default: POSTGRES_PASSWORD
   password_file:
     description:
-      - With O(values=file), the file with the password. A rotation to another O(user) needs another file, so that
+      - With O(credentials=file), the file with the password. A rotation to another O(user) needs another file, so that
         app-config switches both at once.
     type: path
   iterations:
@@ -138,7 +139,7 @@ ready:
   returned: success
   type: bool
   sample: false
-former:
+previous_users:
   description: The users that the app no longer logs in as, once this is finished.
   returned: success
   type: list
@@ -152,9 +153,16 @@ msg:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config, config_loader, rotation
-from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, environment_option, replacement as files
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql, scram
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import HAS_YAML
+from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    env_file,
+    environment_option,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    replacement as files,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
 
 MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
 # What cannot be known before site.yml has run; check mode does not fail for it.
@@ -168,7 +176,7 @@ def main() -> None:
             "directory": {"type": "path", "required": True},
             "user": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
-            "values": {"type": "str", "choices": ["env", "literal", "file"], "default": "env"},
+            "credentials": {"type": "str", "choices": ["env", "literal", "file"], "default": "env"},
             "path": {"type": "path", "default": ""},
             "config_files": {"type": "list", "elements": "path", "default": []},
             "env_file": {"type": "path"},
@@ -179,7 +187,7 @@ def main() -> None:
             "iterations": {"type": "int"},
             "connect_timeout": {"type": "int", "default": 15},
         },
-        required_if=[("values", "env", ["env_file"]), ("values", "file", ["password_file"])],
+        required_if=[("credentials", "env", ["env_file"]), ("credentials", "file", ["password_file"])],
         supports_check_mode=True,
     )
     if not HAS_YAML:
@@ -204,13 +212,18 @@ def _cannot(module, reason, not_yet):
     if not (not_yet and module.check_mode):
         module.fail_json(msg=reason)
     module.exit_json(
-        changed=True, needed=True, other_user=False, ready=False, former=[], msg=f"Would rotate. For now: {reason}"
+        changed=True,
+        needed=True,
+        other_user=False,
+        ready=False,
+        previous_users=[],
+        msg=f"Would rotate. For now: {reason}",
     )
 
 
 def _run(module):
     asked = module.params
-    names = ("directory", "values", "path", "env_file", "env_format", "password_variable", "password_file")
+    names = ("directory", "credentials", "path", "env_file", "env_format", "password_variable", "password_file")
     places = rotation.Places(
         config_files=tuple(asked["config_files"]),
         environment=environment_option.take(module),
@@ -241,7 +254,7 @@ def _run(module):
         "needed": journal is not None,
         "other_user": journal is not None and journal.other_user,
         "ready": journal is not None and journal.ready,
-        "former": list(journal.former) if journal else [],
+        "previous_users": list(journal.previous_users) if journal else [],
     }
 
 

@@ -243,6 +243,7 @@ msg:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import FileError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import (
     DEFAULT_LOCALE,
     SETTINGS_FILE,
@@ -258,8 +259,12 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cl
     start_at_boot,
     starts_at_boot,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_config import Outcome, Wanted, configure
-from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import FileError
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_config import (
+    Outcome,
+    Wanted,
+    configure,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import PostgresqlError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.pg_config import (
     CONNECTION_TYPES,
     METHODS,
@@ -271,7 +276,6 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.pg
     tcp_address,
     with_block,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import PostgresqlError
 
 RULE_SPEC = {
     "type": {"type": "str", "required": True, "choices": list(CONNECTION_TYPES), "aliases": ["contype"]},

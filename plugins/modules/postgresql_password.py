@@ -174,7 +174,13 @@ msg:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql, role_password, scram
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
+    connection as postgresql,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
+    role_password,
+    scram,
+)
 
 
 def main() -> None:

@@ -342,23 +342,23 @@ def test_backstage_reads_every_secret_from_a_file(tmp_path, backstage):
         assert answer["data"]["backend"]["database"]["connection"]["password"] == secret
 
 
-@pytest.mark.parametrize("values", MODES)
-def test_the_module_on_some(tmp_path, run_module, values):
+@pytest.mark.parametrize("credentials", MODES)
+def test_the_module_on_some(tmp_path, run_module, credentials):
     chosen = list(FILES)[:: max(1, len(FILES) // 5)]
     chosen += [name for name, data in FILES.items() if b"<<<<<<<" in data]
     for name in dict.fromkeys(chosen):
         path = tmp_path / f"{name}.yaml"
         path.write_bytes(FILES[name])
         wish = {"host": "db.example.com", "port": 5433, "user": "backstage", "password": "12345"}
-        expected = patched(FILES[name], MODES[values])
+        expected = patched(FILES[name], MODES[credentials])
         for again in (False, True):
-            result = run_module("backstage_app_config", path=str(path), values=values, **wish)
+            result = run_module("backstage_app_config", path=str(path), credentials=credentials, **wish)
             if expected is None:
                 assert result["failed"]
                 assert "git's conflict markers" in result["msg"]
                 assert path.read_bytes() == FILES[name]
             else:
                 assert not result["failed"], result
-                assert result["changed"] == (not again and (expected != FILES[name] or values == "file"))
+                assert result["changed"] == (not again and (expected != FILES[name] or credentials == "file"))
                 assert path.read_bytes() == expected
         (tmp_path / "postgres-password").unlink(missing_ok=True)

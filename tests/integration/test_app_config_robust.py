@@ -24,7 +24,7 @@ from ansible_collections.devportal.backstage.plugins.modules import backstage_ap
 
 BEFORE = b"backend:\n  database:\n    client: better-sqlite3\n    connection: ':memory:'\n" + b"# more\n" * 3000
 FULL = "cannot be written: No space left on device. Free some space on the file system."
-WISH = {"values": "literal", "host": "db", "port": "5432", "user": "me"}
+WISH = {"credentials": "literal", "host": "db", "port": "5432", "user": "me"}
 
 
 def expected(password, data=BEFORE):
@@ -152,7 +152,7 @@ def test_full_disk(small_disk, run_module, kilobytes, inodes, backup):
 
 def test_full_disk_and_the_password_file(small_disk, run_module):
     path = small_disk(32)
-    result = run_module("backstage_app_config", path=str(path), password="geheim", **{**WISH, "values": "file"})
+    result = run_module("backstage_app_config", path=str(path), password="geheim", **{**WISH, "credentials": "file"})
     assert "No space left on device" in result["msg"]
     assert path.read_bytes() == BEFORE
     assert os.listdir(path.parent) == ["app-config.yaml"]

@@ -28,7 +28,7 @@ ENV = BEFORE.replace("better-sqlite3", "pg").replace(
     "\n      host: ${POSTGRES_HOST}\n      port: ${POSTGRES_PORT}\n      user: ${POSTGRES_USER}\n"
     "      password: ${POSTGRES_PASSWORD}",
 )
-LITERAL = {"values": "literal", "host": "db", "port": 5433, "user": "me", "password": "geheim-12345"}
+LITERAL = {"credentials": "literal", "host": "db", "port": 5433, "user": "me", "password": "geheim-12345"}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="changing owners takes root")
 
 
@@ -79,7 +79,7 @@ def test_variables(run, app):
     assert "+      password: ${POSTGRES_PASSWORD}\n" in diff["prepared"]
     assert "-      - secret" not in diff["prepared"]
     assert "       - secret: ********\n" in diff["prepared"]
-    assert result["wins"]["backend.database.client"] == str(app)
+    assert result["effective_source"]["backend.database.client"] == str(app)
     again = run(diff=True, backup=True)
     assert not again["changed"]
     assert again["diff"] == []
@@ -138,7 +138,7 @@ def test_everybodys_group_loses_its_rights_too(run, app):
 
 
 def test_a_file_for_the_password(run, app):
-    asked = {**LITERAL, "values": "file"}
+    asked = {**LITERAL, "credentials": "file"}
     result = run(diff=True, **asked)
     secret = app.parent / "postgres-password"
     assert result["password_file"] == str(secret)
@@ -161,17 +161,17 @@ def test_a_file_for_the_password(run, app):
 
 def test_a_file_for_the_password_elsewhere(run, app, tmp_path_factory):
     secret = tmp_path_factory.mktemp("etc") / "secret"
-    run(**{**LITERAL, "values": "file", "password_file": str(secret)})
+    run(**{**LITERAL, "credentials": "file", "password_file": str(secret)})
     assert f"        $file: {secret}\n" in app.read_text()
     assert secret.exists()
     (app.parent / "secrets").mkdir()
-    run(**{**LITERAL, "values": "file", "password_file": "secrets/one"})
+    run(**{**LITERAL, "credentials": "file", "password_file": "secrets/one"})
     assert (app.parent / "secrets" / "one").exists()
     assert f"        $file: {app.parent}/secrets/one\n" in app.read_text()
 
 
 def test_check_mode_takes_a_directory_for_the_password_that_is_not_there_yet(run, app):
-    asked = {**LITERAL, "values": "file", "password_file": "secrets/one"}
+    asked = {**LITERAL, "credentials": "file", "password_file": "secrets/one"}
     result = run(check=True, diff=True, **asked)
     secret = app.parent / "secrets" / "one"
     assert result["msg"] == f"{app} and {secret} would be changed."
@@ -189,7 +189,7 @@ def test_check_mode_sees_another_owner(run, app):
 
 @as_root
 def test_a_file_for_the_password_is_readable_for_the_one_who_reads_app_config(run, app):
-    asked = {**LITERAL, "values": "file"}
+    asked = {**LITERAL, "credentials": "file"}
     secret = app.parent / "postgres-password"
     os.chown(app, 0, 65534)
     run(**asked)
@@ -205,11 +205,11 @@ def test_a_file_for_the_password_is_readable_for_the_one_who_reads_app_config(ru
 
 
 @as_root
-@pytest.mark.parametrize("values", ["literal", "file"])
-def test_a_new_file_with_the_password_belongs_to_the_one_who_reads_it(run, app, values):
+@pytest.mark.parametrize("credentials", ["literal", "file"])
+def test_a_new_file_with_the_password_belongs_to_the_one_who_reads_it(run, app, credentials):
     nobody = pwd.getpwnam("nobody")
-    asked = {**LITERAL, "values": values, "create": True, "path": str(app.parent / "app-config.local.yaml")}
-    secret = app.parent / ("postgres-password" if values == "file" else "app-config.local.yaml")
+    asked = {**LITERAL, "credentials": credentials, "create": True, "path": str(app.parent / "app-config.local.yaml")}
+    secret = app.parent / ("postgres-password" if credentials == "file" else "app-config.local.yaml")
     assert "no-such-user" in run(os_user="no-such-user", **asked)["msg"]
     assert run(check=True, os_user="no-such-user", **asked)["changed"]
     assert not secret.exists()
@@ -223,7 +223,7 @@ def test_a_new_file_with_the_password_belongs_to_the_one_who_reads_it(run, app, 
 
 
 def test_the_password_file_is_put_back_when_app_config_cannot_be_written(run, app):
-    asked = {**LITERAL, "values": "file", "validate": "false %s"}
+    asked = {**LITERAL, "credentials": "file", "validate": "false %s"}
     assert run(**asked)["failed"]
     assert names(app.parent) == ["app-config.yaml"]
     secret = app.parent / "postgres-password"
@@ -307,10 +307,10 @@ def test_files_with_which_backstage_would_not_start(run, app):
     assert any(text.startswith(f"Backstage would not start: {app}:") for text in warnings(result)), result
 
 
-@pytest.mark.parametrize("values", ["env", "literal", "file"])
-def test_a_new_file(run, app, values):
+@pytest.mark.parametrize("credentials", ["env", "literal", "file"])
+def test_a_new_file(run, app, credentials):
     path = app.parent / "app-config.local.yaml"
-    asked = {**LITERAL, "path": str(path), "create": True, "values": values}
+    asked = {**LITERAL, "path": str(path), "create": True, "credentials": credentials}
     assert "would be made" in run(check=True, **asked)["msg"]
     assert not path.exists()
     result = run(**asked)
@@ -331,13 +331,13 @@ class TestSeveralFiles:
     def asked(self, files, **more):
         return {"config_files": [str(path) for path in files], **more}
 
-    @pytest.mark.parametrize(("values", "chosen"), [("env", 1), ("literal", 2), ("file", 1)])
-    def test_the_right_one_is_written(self, run_module, files, values, chosen):
-        result = run_module(NAME, **self.asked(files, **{**LITERAL, "values": values}))
+    @pytest.mark.parametrize(("credentials", "chosen"), [("env", 1), ("literal", 2), ("file", 1)])
+    def test_the_right_one_is_written(self, run_module, files, credentials, chosen):
+        result = run_module(NAME, **self.asked(files, **{**LITERAL, "credentials": credentials}))
         assert result["path"] == str(files[chosen])
-        assert set(result["wins"].values()) == {str(files[chosen])}
+        assert set(result["effective_source"].values()) == {str(files[chosen])}
         assert "client: pg" in files[chosen].read_text()
-        assert not run_module(NAME, **self.asked(files, **{**LITERAL, "values": values}))["changed"]
+        assert not run_module(NAME, **self.asked(files, **{**LITERAL, "credentials": credentials}))["changed"]
 
     @pytest.mark.parametrize("check", [True, False])
     def test_what_hides_is_warned_of(self, run, files, check):
@@ -347,7 +347,7 @@ class TestSeveralFiles:
         said = warnings(result)
         assert any(f"connection.host: {files[1]}:3 hides what is written to {files[0]}" in text for text in said), said
         assert any("client: APP_CONFIG_backend_database_client hides" in text for text in said)
-        assert result["wins"]["backend.database.connection.host"] == str(files[1])
+        assert result["effective_source"]["backend.database.connection.host"] == str(files[1])
 
     def test_the_default_files_belong_together(self, run, files):
         files[2].write_text("backend: {database: {client: better-sqlite3, connection: ':memory:'}}\n")
@@ -378,11 +378,11 @@ class TestGit:
             result = run(check=check, **LITERAL)
             assert result["failed"]
             assert result["msg"].startswith(
-                f"{app}: git tracks this file, and a secret would be in it; use `values: env`"
+                f"{app}: git tracks this file, and a secret would be in it; use `credentials: env`"
             )
         assert app.read_text() == BEFORE
         assert run(database={"plugin": {"a": {"connection": {"password": "geheim-1"}}}})["failed"]
-        assert run(**{**LITERAL, "values": "file", "password_file": str(app.parent / "x")})["changed"]
+        assert run(**{**LITERAL, "credentials": "file", "password_file": str(app.parent / "x")})["changed"]
         assert run(allow_tracked=True, **LITERAL)["changed"]
 
     def test_a_worktree(self, run, app, repository, tmp_path_factory):
@@ -393,7 +393,7 @@ class TestGit:
     def test_a_password_file_that_is_tracked(self, run, app, repository):
         (repository / "postgres-password").write_text("x")
         git(repository, "add", ".")
-        result = run(**{**LITERAL, "values": "file"})
+        result = run(**{**LITERAL, "credentials": "file"})
         assert result["msg"].startswith(f"{repository / 'postgres-password'}: git tracks this file")
         assert app.read_text() == BEFORE
 
@@ -512,13 +512,13 @@ def test_bad_files(run, app, content, text):
         ({"port": "abc"}, "port is 'abc': a TCP port is a number from 1 to 65535."),
         ({"port": 70000}, "port is '70000'"),
         ({"host": ""}, "host is empty"),
-        ({"values": "literal", "host": "h"}, "password is missing"),
-        ({"values": "literal", "host": "h", "password": ""}, "password is empty"),
-        ({"values": "literal", "host": "h", "password": "geheim\0"}, "password has a NUL in it"),
-        ({"values": "literal", "password": "geheim"}, "host is missing: with `values: literal`"),
+        ({"credentials": "literal", "host": "h"}, "password is missing"),
+        ({"credentials": "literal", "host": "h", "password": ""}, "password is empty"),
+        ({"credentials": "literal", "host": "h", "password": "geheim\0"}, "password has a NUL in it"),
+        ({"credentials": "literal", "password": "geheim"}, "host is missing: with `credentials: literal`"),
         ({"password": " geheim"}, "which Backstage trims from a variable"),
-        ({"values": "file", "host": "h", "password": "geheim\n"}, "which Backstage trims from a file"),
-        ({"values": "secret"}, "value of values must be one of: env, literal, file, got: secret"),
+        ({"credentials": "file", "host": "h", "password": "geheim\n"}, "which Backstage trims from a file"),
+        ({"credentials": "secret"}, "value of credentials must be one of: env, literal, file, got: secret"),
         ({"host_variable": "A-B"}, "host_variable is 'A-B'"),
         ({"database": {"connection": None}}, "database.connection is not a dictionary"),
         ({"database": {"pluginDivisonMode": "schema"}}, "did you mean pluginDivisionMode?"),
@@ -547,7 +547,7 @@ def test_a_bare_host(run, app, no_yaml):
     result = run(check=True, env=no_yaml, diff=True, **LITERAL)
     assert (result["failed"], result["changed"]) == (False, True)
     assert "PyYAML is not on the host yet" in result["msg"]
-    assert "password is missing" in run(check=True, env=no_yaml, values="literal", host="h")["msg"]
+    assert "password is missing" in run(check=True, env=no_yaml, credentials="literal", host="h")["msg"]
     result = run(env=no_yaml)
     assert result["failed"]
     assert "python3-yaml" in result["msg"]

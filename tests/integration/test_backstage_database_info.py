@@ -95,7 +95,7 @@ def test_it_changes_nothing(run_module, server, tmp_path):
 
 def test_a_pool_that_is_too_large_is_a_warning(run_module, server, tmp_path):
     config = CONFIG + "    knexConfig: {pool: {max: 100}}\n"
-    result = run_module(NAME, fail=True, **app(tmp_path, server, config))
+    result = run_module(NAME, fail_on_problem=True, **app(tmp_path, server, config))
     assert result["would_start"] is True
     assert named(result, "connections")["ok"] is False
     assert "up to 100" in named(result, "connections")["message"]
@@ -137,11 +137,11 @@ def test_a_fault_elsewhere_counts_unless_only_the_database_is_meant(run_module, 
 
 def test_a_server_without_an_app(run_module, server):
     asked = {"login_host": "127.0.0.1", "login_port": server.port, "login_user": "backstage"}
-    result = run_module(NAME, login_password=SECRET, fail=True, **asked)
+    result = run_module(NAME, login_password=SECRET, fail_on_problem=True, **asked)
     assert not result["failed"]
     assert result["would_start"] is True
     assert result["msg"] == f"backstage logs in at 127.0.0.1 port {server.port}."
-    wrong = run_module(NAME, login_password="hush hush", fail=True, **asked)
+    wrong = run_module(NAME, login_password="hush hush", fail_on_problem=True, **asked)
     assert wrong["failed"]
     assert "refuses the password of backstage" in wrong["msg"]
     assert "hush" not in json.dumps(wrong)
@@ -150,7 +150,7 @@ def test_a_server_without_an_app(run_module, server):
 def test_an_unset_variable_is_named_with_its_line(run_module, server, tmp_path):
     asked = app(tmp_path, server)
     (tmp_path / ".env").write_text(f"POSTGRES_HOST=127.0.0.1\nPOSTGRES_PORT={server.port}\nPOSTGRES_USER=backstage\n")
-    result = run_module(NAME, fail=True, **asked)
+    result = run_module(NAME, fail_on_problem=True, **asked)
     assert result["failed"]
     assert "POSTGRES_PASSWORD" in result["msg"]
     assert f"{tmp_path}/app-config.yaml:8" in result["msg"]
@@ -159,7 +159,7 @@ def test_an_unset_variable_is_named_with_its_line(run_module, server, tmp_path):
 def test_a_variable_that_only_a_shell_can_tell_is_not_guessed(run_module, server, tmp_path):
     asked = app(tmp_path, server)
     (tmp_path / ".env").write_text("export POSTGRES_USER=$(id -un)\n")
-    result = run_module(NAME, fail=True, env_format="shell", **asked)
+    result = run_module(NAME, fail_on_problem=True, env_format="shell", **asked)
     assert result["would_start"] is None
     assert not result["failed"]
     assert "only a shell can tell" in result["msg"]
@@ -175,7 +175,7 @@ def test_a_variable_that_only_a_shell_can_tell_is_not_guessed(run_module, server
 )
 def test_what_it_cannot_tell_it_owns_up_to(run_module, tmp_path, text, words):
     (tmp_path / "app-config.yaml").write_text(text)
-    result = run_module(NAME, directory=str(tmp_path), fail=True)
+    result = run_module(NAME, directory=str(tmp_path), fail_on_problem=True)
     assert result["would_start"] is None
     assert not result["failed"]
     assert words in result["msg"]
@@ -192,11 +192,17 @@ def test_sqlite_is_a_warning_where_it_is_installed(run_module, tmp_path):
 
 def test_check_mode_never_fails(run_module, tmp_path):
     result = run_module(
-        NAME, check=True, fail=True, directory=str(tmp_path / "none"), env_file=str(tmp_path / "none" / ".env")
+        NAME,
+        check=True,
+        fail_on_problem=True,
+        directory=str(tmp_path / "none"),
+        env_file=str(tmp_path / "none" / ".env"),
     )
     assert not result["failed"]
     assert result["would_start"] is not True
-    result = run_module(NAME, check=True, fail=True, login_host="127.0.0.1", login_port=free_port(), login_password="x")
+    result = run_module(
+        NAME, check=True, fail_on_problem=True, login_host="127.0.0.1", login_port=free_port(), login_password="x"
+    )
     assert not result["failed"]
 
 
@@ -240,7 +246,7 @@ all:
         env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_COLLECTIONS_PATH": os.environ.get("PYTHONPATH", "")},
     )
     assert password not in done.stdout
-    assert done.stdout.count("Show the answers of all hosts") == 1
+    assert done.stdout.count("Report the results of all hosts") == 1
     if password == SECRET:
         assert done.returncode == 0, done.stdout
         assert done.stdout.count('"Backstage would start."') == 2

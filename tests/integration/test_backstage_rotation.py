@@ -38,12 +38,12 @@ _numbers = itertools.count()
 class App:
     """An app's files on this machine, and what the playbook does with them."""
 
-    def __init__(self, server, run_module, directory, values):
-        self.server, self.run_module, self.directory, self.values = server, run_module, str(directory), values
+    def __init__(self, server, run_module, directory, credentials):
+        self.server, self.run_module, self.directory, self.credentials = server, run_module, str(directory), credentials
         self.user = f"rotated{next(_numbers)}"
         self.password = "the first secret"
         server.query(f"CREATE ROLE {self.user} LOGIN CREATEDB PASSWORD '{self.password}'")
-        self.name = "app-config.local.yaml" if values == "literal" else "app-config.yaml"
+        self.name = "app-config.local.yaml" if credentials == "literal" else "app-config.yaml"
         self.write("app-config.yaml", APP_CONFIG)
         self.write("app-config.local.yaml", "backend: {} # nothing yet\n")
         self.write(".env", "OTHER=kept # by hand\n")
@@ -71,23 +71,24 @@ class App:
     def configure(self, user=None, password=None):
         """What the role backstage_app_config does."""
         self.user, self.password = user or self.user, password or self.password
-        if self.values == "env":
+        if self.credentials == "env":
             variables = {"POSTGRES_HOST": self.server.host, "POSTGRES_PORT": self.server.port}
             variables.update(POSTGRES_USER=self.user, POSTGRES_PASSWORD=self.password)
             self.call("backstage_env_file", path=os.path.join(self.directory, ".env"), variables=variables)
         connection = {"host": self.server.host, "port": str(self.server.port)}
-        own = {"password_file": self.password_file(self.user)} if self.values == "file" else {}
+        own = {"password_file": self.password_file(self.user)} if self.credentials == "file" else {}
         self.call(
-            "backstage_app_config", path=os.path.join(self.directory, self.name), values=self.values, user=self.user,
-            password=self.password, **connection, **own,
+            "backstage_app_config", path=os.path.join(self.directory, self.name), credentials=self.credentials,
+            user=self.user, password=self.password, **connection, **own,
         )  # fmt: skip
 
     def stage(self, stage, password, user=None, process=False):
         """One call of the module; in a process of its own only where that is asked for, since there are many."""
         user = user or self.user
         asked = {
-            "stage": stage, "directory": self.directory, "values": self.values, "user": user, "password": password,
-            "path": os.path.join(self.directory, self.name), "env_file": os.path.join(self.directory, ".env"),
+            "stage": stage, "directory": self.directory, "credentials": self.credentials, "user": user,
+            "password": password, "path": os.path.join(self.directory, self.name),
+            "env_file": os.path.join(self.directory, ".env"),
             "password_file": self.password_file(user),
         }  # fmt: skip
         if process:
@@ -114,12 +115,12 @@ class App:
             with open(os.path.join(self.directory, name), encoding="utf-8") as stream:
                 return stream.read()
 
-        if self.values == "env":
+        if self.credentials == "env":
             found = re.search(r"POSTGRES_USER=(\S+)\nPOSTGRES_PASSWORD='?(.*?)'?\n", read(".env"))
             return found.groups()
         text = read(self.name)
         user = re.search(r"user: (\S+)", text)[1]
-        if self.values == "literal":
+        if self.credentials == "literal":
             return user, re.search(r"password: '?\"?(.*?)\"?'?\n", text)[1]
         return user, read(re.search(r"\$file: (\S+)", text)[1]).rstrip()
 
@@ -138,7 +139,7 @@ class App:
 
 
 @pytest.fixture(params=["env", "literal", "file"])
-def values(request):
+def credentials(request):
     return request.param
 
 
@@ -154,8 +155,8 @@ def no_journal_stays(tmp_path):
 
 
 @pytest.fixture
-def app(postgres_server, run_module, tmp_path, values):
-    return App(postgres_server, run_module, tmp_path, values)
+def app(postgres_server, run_module, tmp_path, credentials):
+    return App(postgres_server, run_module, tmp_path, credentials)
 
 
 def test_server_and_file_change_together(app):
@@ -167,7 +168,7 @@ def test_server_and_file_change_together(app):
     assert not app.lets_in(password="the first secret")
     after = app.snapshot()
     assert [name for name in after if after[name] != before[name]] == [
-        {"env": ".env", "literal": "app-config.local.yaml", "file": f"postgres-password-{app.user}"}[app.values]
+        {"env": ".env", "literal": "app-config.local.yaml", "file": f"postgres-password-{app.user}"}[app.credentials]
     ]
     assert {name: mode for name, (_data, mode) in after.items()} == {name: mode for name, (_d, mode) in before.items()}
     assert not app.has_journal()
@@ -179,7 +180,9 @@ def test_server_and_file_change_together(app):
 
 
 @pytest.mark.parametrize(
-    ("values", "killed"), [*(("env", count) for count in range(5)), ("literal", 2), ("file", 2)], indirect=["values"]
+    ("credentials", "killed"),
+    [*(("env", count) for count in range(5)), ("literal", 2), ("file", 2)],
+    indirect=["credentials"],
 )
 def test_a_run_that_was_killed_at_any_boundary_is_finished_by_the_next(app, killed):
     app.rotate("the second secret", STAGES[:killed])
@@ -192,7 +195,7 @@ def test_a_run_that_was_killed_at_any_boundary_is_finished_by_the_next(app, kill
     assert not app.rotate("the second secret")[0]["needed"]
 
 
-@pytest.mark.parametrize("values", ["env"], indirect=True)
+@pytest.mark.parametrize("credentials", ["env"], indirect=True)
 @pytest.mark.parametrize("wanted", ["the second secret", "the third secret"])
 def test_a_run_that_was_killed_just_between_server_and_file(app, wanted):
     app.rotate("the second secret", ["begin"])
@@ -213,7 +216,7 @@ def test_a_run_that_was_killed_just_between_before_another_user_was_wanted(app):
     app.rotate("the second secret", ["begin"])
     app.server.query(f"ALTER ROLE {owner} PASSWORD 'the second secret'")
     begun = app.stage("begin", "the third secret", other)
-    assert (begun["failed"], begun["other_user"], begun["former"]) == (False, True, [owner])
+    assert (begun["failed"], begun["other_user"], begun["previous_users"]) == (False, True, [owner])
     prepare(app, owner, other, "the third secret")
     app.configure(other, "the third secret")
     app.stage("roll_back", "the third secret", other)
@@ -222,7 +225,7 @@ def test_a_run_that_was_killed_just_between_before_another_user_was_wanted(app):
     app.stage("finish", "the third secret", other)
 
 
-@pytest.mark.parametrize("values", ["env"], indirect=True)
+@pytest.mark.parametrize("credentials", ["env"], indirect=True)
 def test_a_line_that_was_added_after_a_kill_stays(app):
     app.rotate("the second secret", ["begin"])
     with open(os.path.join(app.directory, ".env"), "a", encoding="utf-8") as stream:
@@ -233,9 +236,9 @@ def test_a_line_that_was_added_after_a_kill_stays(app):
 
 
 @pytest.mark.parametrize(
-    ("values", "killed"),
+    ("credentials", "killed"),
     [("env", "begin"), ("env", "switch"), ("env", "roll_back"), ("literal", "switch"), ("file", "switch")],
-    indirect=["values"],
+    indirect=["credentials"],
 )
 def test_all_is_put_back(app, killed):
     before = app.snapshot()
@@ -250,7 +253,7 @@ def test_all_is_put_back(app, killed):
     assert not app.stage("roll_back", "the second secret")["changed"]
 
 
-@pytest.mark.parametrize("values", ["env"], indirect=True)
+@pytest.mark.parametrize("credentials", ["env"], indirect=True)
 def test_no_way_back_once_it_is_ready(app):
     app.rotate("the second secret", ["begin", "switch", "ready"])
     result = app.stage("roll_back", "the second secret")
@@ -262,7 +265,7 @@ def test_no_way_back_once_it_is_ready(app):
 
 def places_of(app):
     return rotation.Places(
-        app.directory, app.values, os.path.join(app.directory, app.name), (), os.path.join(app.directory, ".env"),
+        app.directory, app.credentials, os.path.join(app.directory, app.name), (), os.path.join(app.directory, ".env"),
         "dotenv", "POSTGRES_PASSWORD", app.password_file(app.user), {},
     )  # fmt: skip
 
@@ -369,7 +372,7 @@ def turn(app, owner, user, password):
     """The playbook's order for another user."""
     former = app.user
     begun = app.stage("begin", password, user)
-    assert (begun["other_user"], begun["former"]) == (True, [former]), begun
+    assert (begun["other_user"], begun["previous_users"]) == (True, [former]), begun
     prepare(app, owner, user, password)
     switched = app.stage("switch", password, user)
     assert switched["changed"], switched
@@ -391,7 +394,7 @@ def test_another_user_takes_the_turn(app):
     assert app.lets_in()
     assert not app.lets_in(owner, "the first secret")
     # The former user's password file goes; what it said before comes back whole.
-    if app.values == "file":
+    if app.credentials == "file":
         assert sorted(app.snapshot()) == sorted(
             {*before, f"postgres-password-{first}"} - {f"postgres-password-{owner}"}
         )
@@ -420,16 +423,16 @@ def test_what_cannot_be_rotated(app):
     app.configure()
     connection = f"{{host: {app.server.host}, port: {app.server.port}, user: {app.user}, password: the first secret}}"
     app.write("app-config.local.yaml", f"backend: {{database: {{client: pg, connection: {connection}}}}}\n")
-    if app.values == "literal":
+    if app.credentials == "literal":
         app.write("app-config.yaml", APP_CONFIG)
         app.name = "app-config.yaml"
-    if app.values == "file":
+    if app.credentials == "file":
         app.write(os.path.basename(app.password_file(app.user)), "what nobody reads")
     words = refusal()
     assert "does not hold the password that Backstage reads" in words or "is scalar, not a mapping" in words
 
 
-@pytest.mark.parametrize("values", ["env"], indirect=True)
+@pytest.mark.parametrize("credentials", ["env"], indirect=True)
 def test_the_directory_of_the_journals_cannot_be_made(app):
     journals = os.path.join(app.directory, ".env", "journals")
     steps = rotation.Rotation(places_of(app), rotation.Credentials(app.user, "x"), {}, journals=journals)
@@ -441,7 +444,7 @@ def connection_of(app, user=None, **more):
     return {"host": app.server.host, "port": app.server.port, "user": user or app.user, **more}
 
 
-@pytest.mark.parametrize("values", ["literal"], indirect=True)
+@pytest.mark.parametrize("credentials", ["literal"], indirect=True)
 def test_a_role_that_may_not_connect_to_postgres(postgres_server, app):
     """In schema mode without ensureExists Backstage logs in to its own database only."""
     name = f"{app.user}_data"
@@ -452,7 +455,7 @@ def test_a_role_that_may_not_connect_to_postgres(postgres_server, app):
     try:
         app.write(app.name, json.dumps({"backend": {"database": {**database, "ensureExists": True}}}))
         refused = app.run_module(
-            "backstage_rotation", stage="begin", directory=app.directory, values="literal", user=app.user,
+            "backstage_rotation", stage="begin", directory=app.directory, credentials="literal", user=app.user,
             password="the second secret", path=os.path.join(app.directory, app.name),
         )  # fmt: skip
         assert "GRANT CONNECT" in refused["msg"]
@@ -464,7 +467,7 @@ def test_a_role_that_may_not_connect_to_postgres(postgres_server, app):
         postgres_server.query("GRANT CONNECT ON DATABASE postgres TO PUBLIC")
 
 
-@pytest.mark.parametrize("values", ["env"], indirect=True)
+@pytest.mark.parametrize("credentials", ["env"], indirect=True)
 def test_no_server_answers(app):
     app.call("backstage_env_file", path=os.path.join(app.directory, ".env"), variables={"POSTGRES_PORT": free_port()})
     refused = app.stage("begin", "the second secret", process=True)
@@ -508,25 +511,25 @@ def test_no_password_goes_to_a_server_that_backstage_would_not_trust(run_module,
         assert app.stage("begin", "the fourth secret")["failed"]
         results = [
             app.call(
-                "backstage_rotation", stage=stage, directory=app.directory, values="literal", user=app.user,
+                "backstage_rotation", stage=stage, directory=app.directory, credentials="literal", user=app.user,
                 password="the fourth secret", path=os.path.join(app.directory, app.name),
                 environment={"NODE_EXTRA_CA_CERTS": str(certificate), "BUILD": app.user[-1]},
             )
             for stage in STAGES
         ]  # fmt: skip
-        assert (results[0]["former"], results[0]["needed"]) == ([], True)
+        assert (results[0]["previous_users"], results[0]["needed"]) == ([], True)
         app.server.connect(user=app.user, password="the fourth secret").close()
     finally:
         server.close()
 
 
-@pytest.mark.parametrize("values", ["env"], indirect=True)
+@pytest.mark.parametrize("credentials", ["env"], indirect=True)
 def test_check_mode_changes_nothing(app):
     before = app.snapshot()
     results = [
         app.run_module(
-            "backstage_rotation", check=True, stage=stage, directory=app.directory, values=app.values, user=app.user,
-            password="the second secret", path=os.path.join(app.directory, app.name),
+            "backstage_rotation", check=True, stage=stage, directory=app.directory, credentials=app.credentials,
+            user=app.user, password="the second secret", path=os.path.join(app.directory, app.name),
             env_file=os.path.join(app.directory, ".env"), password_file=app.password_file(app.user),
         )
         for stage in STAGES
@@ -556,7 +559,7 @@ class Client(threading.Thread):
         self.join()
 
 
-@pytest.mark.parametrize("values", ["env"], indirect=True)
+@pytest.mark.parametrize("credentials", ["env"], indirect=True)
 def test_nobody_is_turned_away_while_users_take_turns(app):
     owner = app.user
     with Client(app) as answers:
@@ -569,7 +572,7 @@ def test_nobody_is_turned_away_while_users_take_turns(app):
     assert answers[False] == 0
 
 
-@pytest.mark.parametrize("values", ["env"], indirect=True)
+@pytest.mark.parametrize("credentials", ["env"], indirect=True)
 def test_the_gap_of_a_single_user_is_short(app):
     with Client(app) as answers:
         for number in range(ROTATIONS):

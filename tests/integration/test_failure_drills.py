@@ -465,7 +465,7 @@ def test_both_say_the_same(name, servers, table, run_module, tmp_path):
     environment = laid_out(tmp_path, server, drill, port)
     env = tmp_path / "env"
     env.write_bytes(env_file.set_variables(b"", environment, "systemd"))
-    asked = {"directory": str(tmp_path), "env_file": str(env), "env_format": "systemd", "fail": True}
+    asked = {"directory": str(tmp_path), "env_file": str(env), "env_format": "systemd", "fail_on_problem": True}
     info = run_module("backstage_database_info", **asked)
     starts, said = started(tmp_path, environment, port)
 

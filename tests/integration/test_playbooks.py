@@ -189,7 +189,7 @@ class TestDatabases:
             done = play(
                 str(path),
                 {"databases": {"db": {}}},
-                "--start-at-task=Make the databases",
+                "--start-at-task=Create databases",
                 *options,
                 backstage_postgresql_databases=self.NAMES,
                 backstage_postgresql_user="portal",
@@ -197,7 +197,9 @@ class TestDatabases:
                 __backstage_postgresql_config=found or running,
             )
             assert done.returncode == 0, done.stdout
-            return re.findall(r"TASK \[.* : (?:Ask which|Make the) databases [^]]+\].*\n(\w+):", done.stdout)
+            return re.findall(
+                r"TASK \[.* : (?:Query missing databases|Create databases and)[^]]+\].*\n(\w+):", done.stdout
+            )
 
         server.query("CREATE ROLE backstage")
         yield run

@@ -26,7 +26,13 @@ import jinja2
 import psycopg2
 import pytest
 import yaml
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql, role_password, scram
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
+    connection as postgresql,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
+    role_password,
+    scram,
+)
 from psycopg2.extensions import quote_ident
 from servers import Server, free_port
 
@@ -879,7 +885,7 @@ def test_a_former_user_that_is_gone_is_no_error(call, role, check):
 def test_the_playbook_retires_the_former_user_once_all_that_had_to_are_ready(apps, retires):
     path = os.path.join(os.path.dirname(role_password.__file__), "..", "..", "playbooks", "rotate_password.yml")
     with open(path, encoding="utf-8") as stream:
-        play = next(play for play in yaml.safe_load(stream) if play["name"] == "Retire the former user")
+        play = next(play for play in yaml.safe_load(stream) if play["name"] == "Retire the previous users")
     condition = next(one for one in play["tasks"][0]["when"] if "ready" in one)
     shown = [{"needed": needed, "ready": ready} for needed, ready in apps]
     environment = jinja2.Environment()

@@ -174,7 +174,7 @@ def test_the_password_in_a_file(site, uids):
     owned = "/srv/backstage /srv/backstage/app-config.yaml"
     site.portal.check_output(f"chown root:root {owned} && chmod go=rX {owned}")
     for changed in (True, False):
-        done = site.become(backstage_app_config_values="file", backstage_postgresql_databases=["spare one"])
+        done = site.become(backstage_app_config_credentials="file", backstage_postgresql_databases=["spare one"])
         recap = next(line for line in done.stdout.splitlines() if line.startswith("database ") and "ok=" in line)
         assert ("changed=0" not in recap) is changed
     owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'spare one'"
@@ -189,7 +189,7 @@ def test_the_password_in_a_file(site, uids):
 
 def test_literal_values_one_database_with_schemas_and_the_superuser(site):
     site.become(
-        backstage_app_config_values="literal",
+        backstage_app_config_credentials="literal",
         backstage_app_config_database={"pluginDivisionMode": "schema", "connection": {"database": "backstage"}},
         backstage_postgresql_user="postgres",
         backstage_postgresql_databases=["backstage"],

@@ -24,17 +24,17 @@ SINGLE = ("backstage", SECOND, "")
 A, B = ("backstage_a", THIRD, "backstage"), ("backstage_b", FOURTH, "backstage")
 # Where a run can be killed: when a task begins, for the first or the second time (some are in the preflight too).
 BOUNDARIES = {
-    "before anything": ("Take the step begin", 1),
-    "the journal is written": ("Learn the distribution, and whether a server is there", 1),
-    "the other user is made": ("Say where the database is", 1),
-    "before the switch": ("Take the step switch", 1),
-    "the new login was tried": ("Set the variables in the env file", 1),
-    "the env file is switched": ("Point backend.database at PostgreSQL", 2),
-    "before the restart": ("Write the unit", 1),
-    "Backstage is restarted": ("Run Backstage, and at boot", 1),
-    "Backstage is ready": ("Take the step ready", 1),
-    "before the retirement": ("Take the former users' passwords away", 1),
-    "the former user is retired": ("Take the step finish", 2),
+    "before anything": ("Run rotation step begin", 1),
+    "the journal is written": ("Detect distribution and installed PostgreSQL", 1),
+    "the other user is made": ("Set connection facts", 1),
+    "before the switch": ("Run rotation step switch", 1),
+    "the new login was tried": ("Set the env file variables", 1),
+    "the env file is switched": ("Set backend.database in app-config", 2),
+    "before the restart": ("Create the systemd unit", 1),
+    "Backstage is restarted": ("Start and enable Backstage", 1),
+    "Backstage is ready": ("Run rotation step ready", 1),
+    "before the retirement": ("Remove the passwords of previous users", 1),
+    "the former user is retired": ("Run rotation step finish", 2),
 }
 DEFAULT_KILLS = ["the env file is switched", "before the retirement"]
 

@@ -27,7 +27,7 @@ ADDED = [
 
 @pytest.fixture(scope="module")
 def directory(wanted):
-    if wanted.get("backstage_app_config_values", "env") != "env":
+    if wanted.get("backstage_app_config_credentials", "env") != "env":
         pytest.skip("this scenario has its own test for its kind of values")
     return wanted["backstage_app_config_directory"]
 

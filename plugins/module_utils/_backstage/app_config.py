@@ -29,7 +29,7 @@ with contextlib.suppress(ImportError):  # no PyYAML: wishes can still be checked
 
 PATH = ("backend", "database")
 KEYS = ("host", "port", "user", "password")
-VALUES = ("env", "literal", "file")
+CREDENTIALS = ("env", "literal", "file")
 BEFORE: dict[str, Any] = {"client": "better-sqlite3", "connection": ":memory:"}
 VARIABLES = {key: f"POSTGRES_{key.upper()}" for key in KEYS}
 
@@ -112,23 +112,23 @@ class Patched:
 
 @dataclass(frozen=True)
 class Standing:
-    """Who wins where Backstage merges several files.
+    """Which source takes precedence where Backstage merges several files.
 
     Attributes:
-        wins: for each of SET_KEYS the file, or the name of the APP_CONFIG_ variable.
+        effective_source: for each of SET_KEYS the file, or the name of the APP_CONFIG_ variable.
         warnings: sentences about what hides the file that is written to.
     """
 
-    wins: dict[str, str]
+    effective_source: dict[str, str]
     warnings: list[str]
 
 
-def check_password(password: str | None, values: str) -> None:
+def check_password(password: str | None, credentials: str) -> None:
     """Refuse a password that Backstage could not use as it stands.
 
     Args:
         password: in clear.
-        values: env, literal or file; how Backstage gets it.
+        credentials: env, literal or file; how Backstage gets it.
 
     Raises:
         AppConfigError: it is missing, empty or not text, or what reads it would trim it.
@@ -145,15 +145,15 @@ def check_password(password: str | None, values: str) -> None:
         raise AppConfigError("password is not valid UTF-8 text: choose another.") from None
     if _VERIFIER.fullmatch(password):
         raise AppConfigError("password is a SCRAM verifier: Backstage logs in with the clear text, so give that.")
-    if values == "env" and password.strip(JS_SPACE) != password:
+    if credentials == "env" and password.strip(JS_SPACE) != password:
         raise AppConfigError(
             "password begins or ends with white space, which Backstage trims from a variable: "
-            "choose another, or use `values: literal`."
+            "choose another, or use `credentials: literal`."
         )
-    if values == "file" and password.rstrip(JS_SPACE) != password:
+    if credentials == "file" and password.rstrip(JS_SPACE) != password:
         raise AppConfigError(
             "password ends with white space, which Backstage trims from a file: "
-            "choose another, or use `values: literal`."
+            "choose another, or use `credentials: literal`."
         )
 
 
@@ -419,7 +419,7 @@ def choose(files: Sequence[str], literal: bool) -> str:
 
 
 def standing(path: str, files: Sequence[str], variables: Mapping[str, str | None]) -> Standing:
-    """Tell which file or variable wins for each key that this collection sets, once `path` sets them all.
+    """Tell which file or variable takes precedence for each key that this collection sets, once `path` sets them all.
 
     Args:
         path: one of the files.
@@ -432,23 +432,23 @@ def standing(path: str, files: Sequence[str], variables: Mapping[str, str | None
     known = {name: value for name, value in variables.items() if value is not None}
     config = config_loader.load(os.path.dirname(path), known, files, variables.keys() - known.keys())
     place = files.index(path)
-    wins = {}
+    effective_source = {}
     hiding: dict[str, tuple[str, list[str]]] = {}  # by file or variable, each with the first place in it
     for name in SET_KEYS:
-        wins[name] = path
+        effective_source[name] = path
         for index in range(place + 1, len(config.layers)):
             layer = config.layers[index]
             by, note = _setter(layer, tuple(name.split(".")))
             if by is None:
                 continue
-            wins[name] = files[index] if index < len(files) else by
-            hiding.setdefault(wins[name], (by, []))[1].append(f"{name}{note}")
+            effective_source[name] = files[index] if index < len(files) else by
+            hiding.setdefault(effective_source[name], (by, []))[1].append(f"{name}{note}")
     told = [f"{', '.join(names)}: {by} hides what is written to {path}." for by, names in hiding.values()]
     for index in range(place):
         kind = _at(config.layers[index].data, (*PATH, "connection", "type"))
         if kind in MANAGED_TYPES:
             told.append(f"{files[index]} sets backend.database.connection.type to {kind}, which stays in effect.")
-    return Standing(wins, told)
+    return Standing(effective_source, told)
 
 
 def _setter(layer: Any, path: tuple[str, ...]) -> tuple[str | None, str]:

@@ -74,7 +74,9 @@ class Session:
             self._report.passed(name, f"{role} may make databases.")
         elif missing:
             are = "is" if len(missing) == 1 else "are"
-            self._report.failed(name, f"{role} may not make databases, and {' and '.join(missing)} {are} missing.", remedy)
+            self._report.failed(
+                name, f"{role} may not make databases, and {' and '.join(missing)} {are} missing.", remedy
+            )
         else:
             self._report.warned(name, f"{role} may not make databases: a new plugin needs one made for it.", remedy)
 

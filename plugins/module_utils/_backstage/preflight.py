@@ -124,17 +124,17 @@ def reach_problems(
         )
 
 
-def password_problems(prefix: str, password: str | None, values: str | None) -> Iterable[str]:
+def password_problems(prefix: str, password: str | None, credentials: str | None) -> Iterable[str]:
     """Sentences about a password that PostgreSQL or Backstage would not take. The password is never in them.
 
     Args:
         prefix: the role's variable prefix.
         password: clear text, or for the database's side a ready verifier.
-        values: how Backstage is to get it (env, literal, file), or None for the database's side.
+        credentials: how Backstage is to get it (env, literal, file), or None for the database's side.
     """
     try:
-        if values is not None:
-            check_password(password, values)
+        if credentials is not None:
+            check_password(password, credentials)
         elif (password or "").startswith(scram.PREFIX):
             scram.parse(password or "")
         else:
@@ -144,7 +144,7 @@ def password_problems(prefix: str, password: str | None, values: str | None) -> 
     except scram.ScramError as error:
         yield f"{prefix}_password: {error}"
     else:
-        if values is not None and not scram.same_in_node_pg(password or ""):
+        if credentials is not None and not scram.same_in_node_pg(password or ""):
             yield (
                 f"{prefix}_password mixes characters that PostgreSQL and Backstage's driver normalise differently "
                 "(SASLprep), so that Backstage could not log in with it: leave out such characters, "

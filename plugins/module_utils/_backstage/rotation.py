@@ -70,7 +70,7 @@ class Journal:
         new: what they shall say.
         tried: passwords that earlier runs, which were killed, may have left on the server.
         contents: the files as they were when it began, by path; None for one that was not there.
-        former: the users to be retired.
+        previous_users: the users to be retired.
         ready: whether Backstage came up with `new`; there is no way back then.
     """
 
@@ -79,7 +79,7 @@ class Journal:
     new: Credentials
     tried: tuple[str, ...] = ()
     contents: Mapping[str, bytes | None] = field(default_factory=dict, repr=False)
-    former: tuple[str, ...] = ()
+    previous_users: tuple[str, ...] = ()
     ready: bool = False
 
     @property
@@ -100,7 +100,7 @@ class Journal:
         try:
             kept = json.loads(data)
             kept["old"], kept["new"] = Credentials(*kept["old"]), Credentials(*kept["new"])
-            kept["tried"], kept["former"] = tuple(kept["tried"]), tuple(kept["former"])
+            kept["tried"], kept["previous_users"] = tuple(kept["tried"]), tuple(kept["previous_users"])
             kept["contents"] = {
                 name: None if text is None else base64.b64decode(text, validate=True)
                 for name, text in kept["contents"].items()
@@ -146,14 +146,14 @@ def begin(
         return replace(journal, contents={**contents, **absent})
     let_in = works(current)
     # The killed run may have prepared its user already.
-    former = {*journal.former, journal.old.user, journal.new.user} if journal else set()
+    previous_users = {*journal.previous_users, journal.old.user, journal.new.user} if journal else set()
     if journal and not let_in:
         # The run before was killed just between server and file.
         return replace(
             journal,
             new=wanted,
             tried=(*journal.tried, journal.new.password),
-            former=tuple(sorted(former - {wanted.user})),
+            previous_users=tuple(sorted(previous_users - {wanted.user})),
             ready=False,
         )
     if not journal and current == wanted and let_in:
@@ -168,7 +168,7 @@ def begin(
         worked=let_in,
         new=wanted,
         contents=contents,
-        former=tuple(sorted({*former, current.user} - {wanted.user})),
+        previous_users=tuple(sorted({*previous_users, current.user} - {wanted.user})),
     )
 
 
@@ -177,15 +177,15 @@ class Places:
     """Where an app has its connection; the options of the modules for env files and app-config.
 
     Attributes:
-        values: env, literal or file.
+        credentials: env, literal or file.
         path: the app-config file that has `backend.database`; empty: chosen among `config_files`.
         env_file: what Backstage's environment comes from; with a `-` before it, it may be missing.
         environment: variables that Backstage has besides.
-        password_file: with values file.
+        password_file: with credentials `file`.
     """
 
     directory: str
-    values: str
+    credentials: str
     path: str
     config_files: tuple[str, ...]
     env_file: str
@@ -197,7 +197,7 @@ class Places:
     @property
     def app_config(self) -> str:
         """The app-config file to change."""
-        return self.path or app_config.choose(self._listed, self.values == "literal")
+        return self.path or app_config.choose(self._listed, self.credentials == "literal")
 
     @property
     def _listed(self) -> list[str]:
@@ -206,14 +206,14 @@ class Places:
     @property
     def holder(self) -> str:
         """The file that holds the password."""
-        if self.values == "env":
+        if self.credentials == "env":
             return self.env_file
-        return self.app_config if self.values == "literal" else self.password_file
+        return self.app_config if self.credentials == "literal" else self.password_file
 
     def contents(self) -> dict[str, bytes | None]:
         """What the files that a rotation may change hold now. Raises: files.FileError."""
-        names = [self.app_config, *([self.env_file] if self.values == "env" else [])]
-        if self.values == "file":
+        names = [self.app_config, *([self.env_file] if self.credentials == "env" else [])]
+        if self.credentials == "file":
             names.append(self.password_file)
         return {name: _read(name) for name in names}
 
@@ -250,9 +250,9 @@ class Places:
         Raises:
             RotationError, env_file.EnvFileError: the file cannot hold it.
         """
-        if self.values == "env":
+        if self.credentials == "env":
             return env_file.set_variables(data, {self.password_variable: password}, self.env_format)
-        if self.values == "file":
+        if self.credentials == "file":
             return password.encode() + b"\n"
         try:
             document = Document(data)
@@ -264,10 +264,10 @@ class Places:
     def check(self, password: str) -> None:
         """Refuse when Backstage does not take its password from where it would be replaced. Raises: RotationError."""
         data = _read(self.holder) or b""
-        if self.values == "env":
+        if self.credentials == "env":
             another = f"{password} or another"
             same = self.login({self.password_variable: another}).password == another
-        elif self.values == "file":
+        elif self.credentials == "file":
             same = data.rstrip() == password.encode()
         else:
             same = self.with_password(data, password) == data
@@ -335,7 +335,7 @@ class Rotation:
         """Look at everything, and write the journal; None when there is nothing to do."""
         if self._wanted.password in self._wanted.user:
             raise RotationError("The new password is a part of the user's name, and so is easy to guess; take another.")
-        app_config.check_password(self._wanted.password, self._places.values)
+        app_config.check_password(self._wanted.password, self._places.credentials)
         current = self._current()
         before = self.journal
         if before and before.new != self._wanted and not before.other_user and not dry:
@@ -359,7 +359,7 @@ class Rotation:
         if self._works(current) or not self._works(journal.new):
             return current
         places = self._places
-        if places.values == "file":
+        if places.credentials == "file":
             # The options name the file of the user that is wanted, which may be another by now.
             named = _referenced(places.app_config, _read(places.app_config))
             places = replace(places, password_file=named or places.password_file)

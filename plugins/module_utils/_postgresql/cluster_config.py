@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import EditedFile, edit
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import (
     Cluster,
     ClusterError,
@@ -32,7 +33,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cl
     effective_settings,
     not_included,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import EditedFile, edit
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import PostgresqlError, connect
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.pg_config import (
     AccessRule,
     settings_text,
@@ -40,7 +41,6 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.pg
     tcp_address,
     with_block,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import PostgresqlError, connect
 
 _LOCK_TIMEOUT = 120.0  # seconds; a run may hold the files for the length of a restart
 _LOAD_TIMEOUT = 15.0  # seconds until a reload must have happened

@@ -12,7 +12,8 @@ import io
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql, scram
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
 
 # The flags of CREATE ROLE (PostgreSQL manual): the column of pg_roles, and what it holds with the flag.
 FLAGS = {

@@ -347,15 +347,15 @@ def test_passwords_that_would_be_trimmed(space):
         app_config.check_password("x" + space, "file")
 
 
-@pytest.mark.parametrize("values", app_config.VALUES)
-def test_passwords(values):
+@pytest.mark.parametrize("credentials", app_config.CREDENTIALS)
+def test_passwords(credentials):
     for password in ("12345", "true", "a\u200bb\x85", "\x85x", "\x1cx", "密碼😀", "a${X}b", "x" * 4096, "a\nb"):
-        app_config.check_password(password, values)
+        app_config.check_password(password, credentials)
     verifier = "SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy"
     wrong = {None: "missing", "": "empty", "a\0b": "NUL", "a\ud800": "UTF-8", verifier: "verifier"}
     for password, text in wrong.items():
         with pytest.raises(AppConfigError, match=text):
-            app_config.check_password(password, values)
+            app_config.check_password(password, credentials)
 
 
 @pytest.mark.parametrize(
@@ -510,7 +510,7 @@ class TestFiles:
         names = files(base=AFTER.decode(), production="app: 1\n", other="backend: {database: {prefix: x}}\n")
         standing = app_config.standing(names[0], names, {"APP_CONFIG_app_title": "x"})
         assert standing.warnings == []
-        assert standing.wins == dict.fromkeys(app_config.SET_KEYS, names[0])
+        assert standing.effective_source == dict.fromkeys(app_config.SET_KEYS, names[0])
 
     @pytest.mark.parametrize(
         ("later", "hidden"),
@@ -526,7 +526,7 @@ class TestFiles:
         names = files(base=AFTER.decode(), later=later)
         standing = app_config.standing(names[0], names, {})
         hidden = [f"backend.database.{name}" for name in hidden]
-        assert [name for name, by in standing.wins.items() if by == names[1]] == hidden
+        assert [name for name, by in standing.effective_source.items() if by == names[1]] == hidden
         [warning] = standing.warnings
         assert warning == f"{', '.join(hidden)}: {names[1]}:1 hides what is written to {names[0]}."
         assert app_config.standing(names[1], names, {}).warnings == []
@@ -548,7 +548,7 @@ class TestFiles:
         names = files(base=AFTER.decode())
         variable = "APP_CONFIG_backend_database_connection_password"
         standing = app_config.standing(names[0], names, {variable: "x"})
-        assert standing.wins["backend.database.connection.password"] == variable
+        assert standing.effective_source["backend.database.connection.password"] == variable
         assert standing.warnings == [
             f"backend.database.connection.password: {variable} hides what is written to {names[0]}."
         ]

@@ -118,16 +118,16 @@ def test_the_apps_that_are_to_reach_a_server_from_elsewhere(inventory, remote):
     assert preflight.remote_hosts(inventory) == remote
 
 
-@pytest.mark.parametrize("values", [None, "env", "literal", "file"])
+@pytest.mark.parametrize("credentials", [None, "env", "literal", "file"])
 @pytest.mark.parametrize("password", [None, "", "a\0b"])
-def test_no_password_is_refused_on_every_side(password, values):
-    (sentence,) = preflight.password_problems("p", password, values)
+def test_no_password_is_refused_on_every_side(password, credentials):
+    (sentence,) = preflight.password_problems("p", password, credentials)
     assert sentence.startswith("p_password")
 
 
-@pytest.mark.parametrize("values", [None, "env", "literal", "file"])
-def test_a_password_passes_and_is_never_said(values):
-    assert not list(preflight.password_problems("p", "correct horse", values))
+@pytest.mark.parametrize("credentials", [None, "env", "literal", "file"])
+def test_a_password_passes_and_is_never_said(credentials):
+    assert not list(preflight.password_problems("p", "correct horse", credentials))
 
 
 def test_a_password_that_trimming_would_change_is_refused_for_variables_only():

@@ -50,7 +50,7 @@ def test_the_files_are_kept_as_they_are_when_the_next_run_begins():
 def test_another_user():
     journal = begin(None, A, B, A)
     assert journal.other_user
-    assert journal.former == ("backstage_a",)
+    assert journal.previous_users == ("backstage_a",)
     ready = replace(journal, ready=True)
     assert begin(ready, B, B, B) == ready
 
@@ -69,11 +69,11 @@ def test_a_user_who_was_left_in_a_killed_run_is_retired_later():
     third = Credentials("backstage_b", "third secret")
     again = begin(journal, B, third, B)
     assert not again.other_user
-    assert again.former == ("backstage_a",)
-    assert begin(journal, B, A, A, B).former == ("backstage_b",)
+    assert again.previous_users == ("backstage_a",)
+    assert begin(journal, B, A, A, B).previous_users == ("backstage_b",)
     # Prepared on the server, and in no file yet.
-    assert begin(journal, A, A, A).former == ("backstage_b",)
-    assert begin(journal, A, Credentials("backstage_c", "x")).former == ("backstage_a", "backstage_b")
+    assert begin(journal, A, A, A).previous_users == ("backstage_b",)
+    assert begin(journal, A, Credentials("backstage_c", "x")).previous_users == ("backstage_a", "backstage_b")
 
 
 def test_what_the_files_say_does_not_work():

@@ -11,7 +11,13 @@ import sys
 import pytest
 import yaml
 from ansible_collections.devportal.backstage.plugins.doc_fragments.connection import ModuleDocFragment
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql, role_password, scram
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
+    connection as postgresql,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
+    role_password,
+    scram,
+)
 
 PostgresqlError = postgresql.PostgresqlError
 
