@@ -60,6 +60,7 @@ class Layout:
     def __init__(self, stream: Stream, eol: str) -> None:
         self.stream, self.text, self.eol = stream, stream.text, eol
         self._steps: dict[Mark, int | None] = {}
+        self._keys: dict[int, dict[str | None, Entry]] = {}
 
     # locate
 
@@ -89,17 +90,13 @@ class Layout:
             node = entry.value
         return node, len(path), way
 
-    def reach(self, path: Path) -> Path:
-        """The part of a path that is there, and one step more."""
-        return path[: self.find(path)[1] + 1] if self.stream.values else ()
-
     def entry(self, collection: int, step: Key) -> Entry | None:
         stream = self.stream
         if isinstance(step, str):
-            for key, value in stream.entries(collection):
-                if stream.key(key) == step:
-                    return Entry(key, value)
-            return None
+            if collection not in self._keys:
+                pairs = stream.entries(collection)
+                self._keys[collection] = {stream.key(key): Entry(key, value) for key, value in pairs}
+            return self._keys[collection].get(step)
         for index, (item, _item) in enumerate(stream.entries(collection)):
             if index == step:
                 return Entry(None, item)
@@ -244,6 +241,15 @@ class Layout:
                 break
             at = found.end()
         return end
+
+    def above_comments(self, line: int) -> int:
+        """The start of the comment lines that stand directly above the line that begins at `line`."""
+        while line:
+            above = self.line_start(line - 1)
+            if not self.text[above:line].lstrip(" ").startswith("#"):
+                break
+            line = above
+        return line
 
     def behind_comma(self, index: int) -> int | None:
         found = _TO_COMMA.match(self.text, index)

@@ -21,6 +21,8 @@ Which comments go and which stay:
     the keys that differ are touched; then the comments between the keys stay.
   - A comment line above a key stays, whatever happens to the key. Blank lines stay too, unless the key goes and the
     value above is a block scalar that would keep them as text (`|+`).
+  - A list that is set on a list keeps the items that are equal, with their comments; the others are changed in place
+    where they have the same `name`, `id` or `key`, or the same position, and taken away or added otherwise.
   - A new key comes after the last key of its mapping, and after the comment lines that are deeper than its column; so
     before those that belong to what follows.
 
@@ -30,22 +32,18 @@ made as well, deleting the first of them does. Deleting the last key of a mappin
 
 from __future__ import annotations
 
+import bisect
 import re
 from typing import Any, NamedTuple
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
-    ALIAS,
-    END,
-    MAPPING,
-    Stream,
-    YamlPatchError,
-    place,
-)
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Entry, Key, Layout, Path
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.draft import MISSING, Drafting
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.editor import Editor, Region, spliced
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import END, Stream, YamlPatchError, place
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Path
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer import Writer, checked
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer import checked
 
-__all__ = ["Document", "Node", "YamlPatchError"]
+__all__ = ["MISSING", "Document", "Node", "YamlPatchError"]
 
 
 class Node(NamedTuple):
@@ -67,362 +65,33 @@ class Node(NamedTuple):
     anchor: str | None
 
 
-# -- edit: from paths to splices --------------------------------------------------------------------------------------
-
-
-class _Splice(NamedTuple):
-    start: int
-    end: int
-    text: str
-
-
-class _Region(NamedTuple):
-    """What an edit does to the event stream: nodes [start, end) become `wanted`, a list of keys and plain values."""
-
-    start: int
-    end: int
-    wanted: list[Any]
-
-
-class _Editor(Layout):
-    """Plans edits on one parsed text; changes nothing itself."""
-
-    def set(self, path: Path, value: Any) -> tuple[list[_Splice], _Region | None]:
-        if not self.stream.values:
-            return self._fill(0, _nest(path, value))
-        node, depth, way = self.find(path)
-        rest = path[depth:]
-        if node is not None:
-            splices = self._update(way[-1], self._child(way[-1], path[-1]), value, way)
-            return splices, _Region(node, self.stream.next(node), [value]) if splices else None
-        if len(way) > depth:  # the collection is there, the entry is not
-            return self._add(way, rest, value)
-        value = _nest(rest, value)
-        if depth == 0:
-            return self._fill(1, value)
-        entry = self._child(way[-1], path[depth - 1])
-        splices = self._replace(way[-1], entry, value, way)
-        return splices, _Region(entry.value, self.stream.next(entry.value), [value])
-
-    def delete(self, path: Path) -> tuple[list[_Splice], _Region | None]:
-        if not self.stream.values:
-            return [], None
-        node, _depth, way = self.find(path)
-        if node is None:
-            return [], None
-        stream, collection = self.stream, way[-1]
-        entries = self.entries(collection)
-        entry = self._child(collection, path[-1])
-        self._guard(way, entry.first, stream.next(node))
-        if len(entries) == 1:
-            empty: Any = {} if entry.key is not None else []
-            return self._clear(way, entry), _Region(collection, stream.next(collection), [empty])
-        index = entries.index(entry)
-        return self._remove(collection, entries, index, index + 1), _Region(entry.first, stream.next(node), [])
-
-    def _child(self, collection: int, step: Key) -> Entry:
-        entry = self.entry(collection, step)
-        if entry is None:
-            raise AssertionError(f"{step!r} was found before")
-        return entry
-
-    def _guard(self, way: list[int], start: int, end: int) -> None:
-        """Refuse to change what an alias repeats, or to take away the anchor that one needs."""
-        stream = self.stream
-        used = {stream.anchor(alias): alias for alias in stream.aliases}
-        if not used:
-            return
-        for node in way:
-            if stream.anchor(node) in used:
-                raise stream.error(f"*{stream.anchor(node)} repeats what would be changed; edit by hand", node)
-        used = {stream.anchor(alias): alias for alias in stream.aliases if not start <= alias < end}
-        for node in range(start, end):
-            if stream.values[node] is not ALIAS and stream.anchor(node) in used:
-                raise stream.error(f"*{stream.anchor(node)} needs the anchor that would go; edit by hand", node)
-
-    def _fill(self, nodes: int, value: Any) -> tuple[list[_Splice], _Region]:
-        """Write the first value into a document that has none."""
-        stream = self.stream
-        if nodes and not self.is_empty_node(0):
-            raise stream.error("the document is a scalar, not a mapping", 0)
-        at = stream.document_end
-        _inline, lines = Writer().value(value, -2)
-        if at and self.text[at - 1] != "\n":
-            raise stream.error("cannot write behind this", 0)
-        return [_Splice(at, at, self.lines(lines, at))], _Region(0, nodes, [value])
-
-    def _update(self, collection: int, entry: Entry, value: Any, way: list[int]) -> list[_Splice]:
-        """Make an entry's value equal to `value`, touching what differs."""
-        stream, node = self.stream, entry.value
-        if self._is_equal(node, value):
-            return []
-        if isinstance(value, dict) and stream.values[node] is MAPPING and not stream.tag(node):
-            splices = self._merge(node, value, [*way, node])
-            if splices is not None:
-                return splices
-        return self._replace(collection, entry, value, way)
-
-    def _is_equal(self, node: int, value: Any) -> bool:
-        stream = self.stream
-        if stream.values[node] is MAPPING and isinstance(value, dict) and not stream.tag(node):
-            entries = {stream.key(key): child for key, child in stream.entries(node)}
-            return entries.keys() == value.keys() and all(self._is_equal(entries[key], value[key]) for key in value)
-        try:
-            return equal(stream.plain(node), value)
-        except YamlPatchError:
-            return False
-
-    def _merge(self, mapping: int, value: dict[str, Any], way: list[int]) -> list[_Splice] | None:
-        """Splices that turn one mapping into another; None where it has to be written anew."""
-        stream = self.stream
-        entries = self.entries(mapping)
-        keys = [stream.key(entry.key) if entry.key is not None else None for entry in entries]
-        kept = [index for index, key in enumerate(keys) if key in value]
-        added = {key: item for key, item in value.items() if key not in keys}
-        removed = len(kept) < len(entries)
-        if not kept or (self.is_flow(mapping) and (self.is_pair(mapping) or (removed and added))):
-            return None
-        splices = []
-        for index in kept:
-            splices += self._update(mapping, entries[index], value[str(keys[index])], way)
-        start = 0
-        for stop in [*kept, len(entries)]:
-            if start < stop:
-                self._guard(way, entries[start].first, stream.next(entries[stop - 1].value))
-                splices += self._remove(mapping, entries, start, stop)
-            start = stop + 1
-        if added:
-            self._guard(way, 0, 0)
-            splices += self._append(mapping, entries[kept[-1]], added)
-        return splices
-
-    def _add(self, way: list[int], rest: Path, value: Any) -> tuple[list[_Splice], _Region]:
-        """Add an entry to a collection."""
-        stream, collection, step = self.stream, way[-1], rest[0]
-        entries = self.entries(collection)
-        if isinstance(step, int) and step != len(entries):
-            raise stream.error(f"the sequence has {len(entries)} items; item {step} cannot be set", collection)
-        value = _nest(rest[1:], value)
-        whole: Any = {step: value} if isinstance(step, str) else [value]
-        self._guard(way, 0, 0)
-        if not entries:
-            region = _Region(collection, stream.next(collection), [whole])
-            return self._open(way, whole), region
-        if self.is_pair(collection):
-            raise stream.error("a single pair in brackets takes no second key; write braces around it", collection)
-        end = stream.next(collection) - 1
-        wanted = [step, value] if isinstance(step, str) else [value]
-        return self._append(collection, entries[-1], whole), _Region(end, end, wanted)
-
-    def _append(self, collection: int, last: Entry, added: Any) -> list[_Splice]:
-        """Splices that write entries behind `last`."""
-        if self.is_flow(collection):
-            return self._append_flow(last, self.writer(collection).inline(added)[1:-1])
-        column = self.block_column(collection)
-        at = self.extent(last, column)
-        writer = self.writer(collection, behind=at)
-        lines = writer.entries(added, column) if isinstance(added, dict) else writer.items(added, column)
-        return [_Splice(at, at, self.lines(lines, at))]
-
-    def _append_flow(self, last: Entry, added: str) -> list[_Splice]:
-        start = self.flow_start(last)
-        end = self.end(last)
-        comma = self.behind_comma(end)
-        behind = comma or end
-        if self.begins_line(start) and self.ends_line(behind):
-            at = self.line_end(behind)
-            line = _Splice(at, at, self.lines([" " * self.column(start) + added + ("," if comma else "")], at))
-            return [line] if comma else [_Splice(end, end, self._comma(last)), line]
-        if comma:
-            return [_Splice(behind, behind, f" {added},")]
-        return [_Splice(end, end, f"{self._comma(last)} {added}")]
-
-    def _comma(self, entry: Entry) -> str:
-        return " ," if self._ends_open(entry) else ","
-
-    def _ends_open(self, entry: Entry) -> bool:
-        """Whether a comma or bracket behind an entry needs a space: libyaml refuses `{a:}` and `{a: !!null}`."""
-        end = self.end(entry)
-        if self.text[end - 1] == ":":
-            return self.text[end - 2] not in "'\""
-        return self.stream.values[entry.value] == "" and self.stream.tag(entry.value) is not None
-
-    def _open(self, way: list[int], whole: Any) -> list[_Splice]:
-        """Write the first entry of an empty flow collection.
-
-        In block style if deleting the entry can give back the text, in the brackets otherwise.
-        """
-        stream, collection = self.stream, way[-1]
-        start, end = stream.starts[collection], stream.ends[stream.next(collection) - 1]
-        line_end = self.line_end(end)
-        writer = self.writer(None)
-        if self.text[start:end] in ("{}", "[]"):
-            alone = not self.text[end:line_end].strip("\r\n")
-            if len(way) == 1:
-                if self.column(start) == 0 and alone and self.below(line_end, 0) == line_end:
-                    lines = writer.entries(whole, 0) if isinstance(whole, dict) else writer.items(whole, 0)
-                    return [_Splice(start, line_end, self.lines(lines, line_end))]
-            elif not self.is_flow(way[-2]):
-                entry = next(entry for entry in self.entries(way[-2]) if entry.value == collection)
-                column = self.block_column(way[-2])
-                spaced = self.text[self.indicator(entry, column) : start] == " "
-                if spaced and (alone or entry.key is not None) and self.below(line_end, column) == line_end:
-                    return self._replace(way[-2], entry, whole, way)
-        inside = stream.ends[collection]
-        return [_Splice(inside, inside, writer.inline(whole)[1:-1])]
-
-    def _replace(self, collection: int, entry: Entry, value: Any, way: list[int]) -> list[_Splice]:
-        """Write another value for an entry."""
-        stream, node = self.stream, entry.value
-        self._guard([node for node in way if node != entry.value], node, stream.next(node))
-        if self.is_flow(collection):
-            return self._replace_flow(entry, self.writer(collection, node).inline(value, flow=True))
-        column = self.block_column(collection)
-        indicator = self.indicator(entry, column)
-        start, line_end = stream.starts[node], self.line_end(indicator)
-        is_block = self.is_collection(node) and not self.is_flow(node)
-        behind = self.extent(entry, column) if is_block or start >= line_end else self.line_end(self.end(entry))
-        writer = self.writer(collection, node, behind)
-        if not isinstance(value, str):
-            writer = writer._replace(always=False)  # the quotes of one old string are no habit for those of a new block
-        inline, below = writer.value(value, column, compact=entry.key is None)
-        head = f" {inline}" if inline else ""
-        if self.is_empty_node(node):
-            at = line_end if inline else self.extent(entry, column)
-            return [_Splice(indicator, indicator, head), _Splice(at, at, self.lines(below, at))]
-        if start >= line_end:
-            return [_Splice(indicator, indicator, head), _Splice(line_end, behind, self.lines(below, line_end))]
-        if is_block:
-            return [_Splice(indicator, behind, self.lines([head, *below], line_end))]
-        if self.is_block_scalar(node):
-            header = _Splice(indicator, self.behind_header(node), head)
-            return [header, _Splice(line_end, behind, self.lines(below, line_end))]
-        end = self.end(entry)
-        if not below:
-            return [_Splice(start, end, inline)]
-        return [_Splice(indicator, end, head), _Splice(behind, behind, self.lines(below, behind))]
-
-    def _replace_flow(self, entry: Entry, inline: str) -> list[_Splice]:
-        node = entry.value
-        if not self.is_empty_node(node):
-            return [_Splice(self.stream.starts[node], self.end(entry), inline)]
-        if entry.key is None:
-            raise self.stream.error("an item without text cannot be replaced", node)
-        colon = self.colon(entry)
-        at = colon or self.end(entry)
-        return [_Splice(at, at, f" {inline}" if colon else f": {inline}")]
-
-    def _clear(self, way: list[int], entry: Entry) -> list[_Splice]:
-        """Take the only entry of a collection away, so that it is empty."""
-        stream, collection = self.stream, way[-1]
-        if self.is_pair(collection):
-            raise stream.error("the pair in brackets cannot be emptied; delete the item", collection)
-        if self.is_flow(collection):
-            end = self.end(entry)
-            return [_Splice(self.flow_start(entry), self.behind_comma(end) or end, "")]
-        brackets = "{}" if entry.key is not None else "[]"
-        column = self.block_column(collection)
-        start, end = self.start(entry, column), self.extent(entry, column)
-        removed = _Splice(self.line_start(start), end, "")
-        properties = self.behind_properties(collection)
-        if properties and self.begins_line(start):
-            return [_Splice(properties, properties, f" {brackets}"), removed]
-        if len(way) > 1 and self.begins_line(start):
-            parent = way[-2]
-            outer = next(other for other in self.entries(parent) if other.value == collection)
-            at = self.indicator(outer, self.block_column(parent))
-            return [_Splice(at, at, f" {brackets}"), removed]
-        return [_Splice(start, self.without_break(end), brackets)]
-
-    def _remove(self, collection: int, entries: list[Entry], start: int, stop: int) -> list[_Splice]:
-        """Take entries [start, stop) away; others stay."""
-        if self.is_flow(collection):
-            return self._remove_flow(entries, start, stop)
-        column = self.block_column(collection)
-        begin = self.start(entries[start], column)
-        end = self.extent(entries[stop - 1], column)
-        if self.begins_line(begin):
-            # Not one range: the comments above each of them stay.
-            blanks_go = self.is_kept_text(self.line_start(begin))
-            splices = []
-            for entry in entries[start:stop]:
-                end = self.extent(entry, column)
-                if blanks_go:
-                    end = self.behind_blank_lines(end)
-                splices.append(_Splice(self.line_start(self.start(entry, column)), end, ""))
-            return splices
-        following = self.start(entries[stop], column)
-        if self.line_start(following) == end:
-            return [_Splice(begin, following, "")]
-        begin -= len(self.text[:begin]) - len(self.text[:begin].rstrip(" \t"))
-        return [_Splice(begin, self.without_break(end), "")]
-
-    def _remove_flow(self, entries: list[Entry], start: int, stop: int) -> list[_Splice]:
-        begin, end = self.flow_start(entries[start]), self.end(entries[stop - 1])
-        comma = self.behind_comma(end)
-        behind = comma or end
-        whole_lines = self.begins_line(begin) and self.ends_line(behind)
-        own = _Splice(self.line_start(begin), self.line_end(behind), "") if whole_lines else None
-        if stop < len(entries):
-            return [own or _Splice(begin, self.flow_start(entries[stop]), "")]
-        before = self.end(entries[start - 1])
-        between = self.text[before:begin]
-        if not own or "\n" not in between:
-            if comma:
-                before += between.index(",") + 1
-            gap = " " if not comma and self._ends_open(entries[start - 1]) and self.text[behind] in "]}" else ""
-            return [_Splice(before, behind, gap)]
-        if comma:
-            return [own]
-        comma = self.behind_comma(before)
-        if comma is None:
-            raise AssertionError("a comma stands before the last entry but the first")
-        return [_Splice(before if self.text[before:comma] == " ," else comma - 1, comma, ""), own]
-
-
-def _nest(path: Path, value: Any) -> Any:
-    """The value below the keys that are still to be made."""
-    for step in reversed(path):
-        if isinstance(step, str):
-            value = {step: value}
-        elif step == 0:
-            value = [value]
-        else:
-            raise YamlPatchError(f"there is no sequence yet, so its item {step} cannot be set")
-    return value
-
-
-def _spliced(text: str, splices: list[_Splice]) -> str:
-    parts, at = [], 0
-    for splice in sorted(splices, key=lambda splice: (splice.start, splice.end)):
-        if splice.start < at:
-            raise YamlPatchError("two edits overlap here; make them one after the other", *place(text, splice.start))
-        parts += [text[at : splice.start], splice.text]
-        at = splice.end
-    return "".join([*parts, text[at:]])
-
-
 # -- verify -----------------------------------------------------------------------------------------------------------
 
 
-def _verify(old: Stream, new: Stream, regions: list[_Region]) -> None:
+def _verify(old: Stream, new: Stream, regions: list[Region]) -> None:
     """Compare the parsed result with the wanted one, event by event."""
     at_old = at_new = 0
-    for region in sorted(regions, key=lambda region: region.start):
-        at_new = start = _same(old, new, at_old, region.start, at_new)
+    touched: list[int] = []
+    for region in regions:
+        if region.start < at_old:
+            raise _unproven(old, region.start)
+        at_new = _same(old, new, at_old, region.start, at_new)
+        touched.append(at_new)
         for number, wanted in enumerate(region.wanted):
             if at_new >= len(new.values) or new.values[at_new] is END:
                 raise _unproven(old, region.start)
-            key = len(region.wanted) == 2 and number == 0
-            if not equal(new.key(at_new) if key else new.plain(at_new), wanted):
+            is_key = region.keys and number % 2 == 0
+            if not equal(new.key(at_new) if is_key else new.plain(at_new), wanted):
                 raise _unproven(old, region.start)
             at_new = new.next(at_new)
+            touched.append(at_new)
         at_old = region.end
-        for node, behind in new.after.items():
-            if node <= at_new and behind >= start:
-                new.check_keys(node)
     if _same(old, new, at_old, len(old.values), at_new) != len(new.values):
         raise _unproven(old, at_old)
+    for node, behind in new.after.items():
+        first = bisect.bisect_left(touched, node)
+        if first < len(touched) and touched[first] <= behind:
+            new.check_keys(node)
 
 
 def _same(old: Stream, new: Stream, start: int, end: int, at: int) -> int:
@@ -443,6 +112,8 @@ def _unproven(old: Stream, node: int) -> YamlPatchError:
 class Document:
     """One YAML document that is read once and edited any number of times.
 
+    Edits are collected, carried out together and proven once, when the text is asked for. All are made or none.
+
     Args:
         text: the document; bytes are UTF-8, with or without a byte order mark.
 
@@ -454,8 +125,8 @@ class Document:
         self._original = _decoded(text)
         self._bom = "\ufeff" if self._original.startswith("\ufeff") else ""
         self._load(self._original[len(self._bom) :])
-        self._stream: Stream | None = Stream(self._body)
-        self._pending: list[tuple[Path, list[_Splice], _Region]] = []
+        self._pending: list[tuple[str, tuple[Any, ...]]] = []
+        self._read(Stream(self._body))
 
     def _load(self, body: str) -> None:
         if "\r" in body:
@@ -471,50 +142,79 @@ class Document:
         self._unterminated = body != "" and not body.endswith("\n")
         self._body = body + self._eol if self._unterminated else body
 
-    def _editor(self) -> _Editor:
-        if self._stream is None:
-            self._stream = Stream(self._body)
-        return _Editor(self._stream, self._eol)
+    def _read(self, stream: Stream | None) -> None:
+        self._editor = Editor(stream, self._eol) if stream else None
+        self._drafting: Drafting | None = None
+
+    @property
+    def _current(self) -> Editor:
+        """The text as it is, without what is pending."""
+        if self._editor is None:
+            self._read(Stream(self._body))
+        assert self._editor is not None
+        return self._editor
 
     def _flush(self) -> None:
-        """Carry out what is queued, and prove it."""
+        """Carry out what is pending, and prove it."""
         if not self._pending:
             return
-        pending, self._pending = self._pending, []
-        stream = self._editor().stream
-        body = _spliced(self._body, [splice for _path, splices, _region in pending for splice in splices])
+        before, pending = self._body, self._pending
+        self._pending = []
+        try:
+            try:
+                self._carry_out(pending)
+            except YamlPatchError:
+                if len(pending) == 1 and not _has_lists(pending):
+                    raise
+                self._one_by_one(pending, before)
+        except YamlPatchError:
+            self._body = before
+            self._read(None)
+            raise
+
+    def _one_by_one(self, pending: list[tuple[str, tuple[Any, ...]]], before: str) -> None:
+        """Carry the edits out each on its own: what one removes may be in the way of another."""
+        self._body = before
+        self._read(None)
+        for operation in pending:
+            try:
+                self._carry_out([operation])
+            except YamlPatchError:
+                if not _has_lists([operation]):
+                    raise
+                self._read(None)
+                self._carry_out([operation], lists_in_place=False)
+
+    def _carry_out(self, operations: list[tuple[str, tuple[Any, ...]]], lists_in_place: bool = True) -> None:
+        editor = self._current
+        drafting = Drafting(editor)
+        for name, arguments in operations:
+            getattr(drafting, name)(*arguments)
+        editor.lists_in_place = lists_in_place
+        editor.plan(drafting)
+        if not editor.splices:
+            self._drafting = None
+            return
+        stream = editor.stream
+        body = spliced(self._body, editor.splices)
         try:
             result = Stream(body, for_edits=False)
         except YamlPatchError as error:
-            raise _unproven(stream, pending[0][2].start) from error
-        _verify(stream, result, [region for _path, _splices, region in pending])
-        self._body, self._stream = body, None
+            raise _unproven(stream, editor.regions[0].start) from error
+        _verify(stream, result, editor.regions)
+        self._body = body
+        self._read(None)
 
-    def _queue(self, path: Path, plan: str, *value: Any) -> bool:
-        if self._pending and self._depends(path):
-            self._flush()
-        editor = self._editor()
-        try:
-            splices, region = getattr(editor, plan)(path, *value)
-        except YamlPatchError:
-            if not self._pending:
-                raise
-            self._flush()  # what is queued may have removed the obstacle
-            return self._queue(path, plan, *value)
-        if region is not None:
-            self._pending.append((editor.reach(path), splices, region))
-        return region is not None
+    def _queue(self, name: str, *arguments: Any) -> Any:
+        done = getattr(self._draft(), name)(*arguments)
+        if done is not False:
+            self._pending.append((name, arguments))
+        return done
 
-    def _depends(self, path: Path) -> bool:
-        """Whether an edit at a path may concern what is queued: one lies in the collection that holds the other."""
-        try:
-            one = self._editor().reach(path)
-        except YamlPatchError:
-            return True
-        return any(
-            one[: len(other) - 1] == other[:-1] or other[: len(one) - 1] == one[:-1]
-            for other, _splices, _region in self._pending
-        )
+    def _draft(self) -> Drafting:
+        if self._drafting is None:
+            self._drafting = Drafting(self._current)
+        return self._drafting
 
     @property
     def tree(self) -> Any:
@@ -524,8 +224,16 @@ class Document:
             YamlPatchError: it holds what no configuration holds: keys that are collections, `!!binary` and the like.
         """
         self._flush()
-        stream = self._editor().stream
+        stream = self._current.stream
         return stream.plain(0) if stream.values else None
+
+    def value(self, path: Path) -> Any:
+        """The plain value at a path with all edits so far, MISSING where there is none; nothing is carried out.
+
+        Raises:
+            YamlPatchError: as for `find`.
+        """
+        return self._draft().get(_checked_path(path, root=True))
 
     def find(self, path: Path) -> Node | None:
         """Look a path up.
@@ -540,7 +248,7 @@ class Document:
             YamlPatchError: the way leads through an alias, or a scalar or the wrong kind of collection.
         """
         self._flush()
-        editor, path = self._editor(), _checked_path(path, root=True)
+        editor, path = self._current, _checked_path(path, root=True)
         stream = editor.stream
         if not stream.values:
             return None
@@ -555,17 +263,31 @@ class Document:
         """Make what stands at a path equal to a value; parents that are missing are made.
 
         A path may lead to the item behind the last one of a sequence, which is added. A dict that is set on a mapping
-        touches the keys that differ and removes those that are not in it.
+        touches the keys that differ and removes those that are not in it; a list that is set on a sequence touches
+        the items that differ.
 
         Args:
             path: as for `find`, not empty.
             value: dict (keys are str), list, str, int, float, bool or None.
 
         Raises:
-            YamlPatchError: the value cannot be written, the way leads through an alias, a scalar or the wrong kind of
-                collection, or an alias elsewhere repeats what would change. Nothing is changed then.
+            YamlPatchError: the value cannot be written, or the way leads through an alias, a scalar or the wrong kind
+                of collection. Nothing is changed then.
         """
-        self._queue(_checked_path(path), "set", checked(value))
+        self._queue("set", _checked_path(path), checked(value))
+
+    def insert(self, path: Path, index: int | None, value: Any) -> None:
+        """Insert an item into the sequence at a path, which is made where it is missing.
+
+        Args:
+            path: as for `find`.
+            index: of the item that it comes before; None for the end.
+            value: as for `set`.
+
+        Raises:
+            YamlPatchError: as for `set`.
+        """
+        self._queue("insert", _checked_path(path), index, checked(value))
 
     def delete(self, path: Path) -> bool:
         """Take away what stands at a path.
@@ -579,14 +301,14 @@ class Document:
         Raises:
             YamlPatchError: as for `set`.
         """
-        return self._queue(_checked_path(path), "delete")
+        return bool(self._queue("delete", _checked_path(path)))
 
     @property
     def text(self) -> str:
         """The result; the very input where nothing changed.
 
         Raises:
-            YamlPatchError: the result would not read as wanted.
+            YamlPatchError: the result would not read as wanted, or an alias repeats what would change.
         """
         self._flush()
         body = self._body
@@ -605,6 +327,15 @@ class Document:
     def changed(self) -> bool:
         """Whether the result differs from the input."""
         return self.text != self._original
+
+
+def _has_lists(operations: list[tuple[str, tuple[Any, ...]]]) -> bool:
+    """Whether any of them sets a list, somewhere in its value."""
+
+    def holds(value: Any) -> bool:
+        return isinstance(value, list) or (isinstance(value, dict) and any(map(holds, value.values())))
+
+    return any(holds(arguments[-1]) for _name, arguments in operations)
 
 
 _STYLE_NAMES = {

@@ -341,7 +341,7 @@ class TestRefusals:
     )
     def test_a_wrong_result_is_never_given(self, monkeypatch, wrong):
         """Were a plan wrong, the proof would stop it."""
-        module = "ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch._spliced"
+        module = "ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch.spliced"
         monkeypatch.setattr(module, lambda _text, _splices: wrong)
         document = Document("a: 1\nb: 1\n")
         document.set(("a",), 3)

@@ -1,0 +1,562 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a draft to the splices of the text that carry it out.
+
+Private to this collection: its interface may change in any release.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any, NamedTuple
+
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.draft import (
+    GONE,
+    Draft,
+    Drafting,
+    Kept,
+    ListDraft,
+    MapDraft,
+    Value,
+    origin,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
+    ALIAS,
+    MAPPING,
+    SEQUENCE,
+    YamlPatchError,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Entry, Layout
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer import Writer
+
+_IDENTITIES = ("name", "id", "key")  # what tells one item of a list from another, where a list is set as a whole
+
+
+class Splice(NamedTuple):
+    start: int
+    end: int
+    text: str
+
+
+class Region(NamedTuple):
+    """What an edit does to the event stream: nodes [start, end) become `wanted`.
+
+    Attributes:
+        keys: `wanted` has keys and values in turn.
+    """
+
+    start: int
+    end: int
+    wanted: list[Any]
+    keys: bool = False
+
+
+class NotAtOnce(YamlPatchError):
+    """These edits cannot be made in one go; one after the other they may."""
+
+
+class Editor(Layout):
+    """Plans edits on one parsed text; changes nothing itself.
+
+    Attributes:
+        splices, regions: what was planned.
+        through_aliases: what aliases repeat may change.
+        lists_in_place: a list that is set on another is compared with it item by item, else written anew.
+    """
+
+    splices: list[Splice]
+    regions: list[Region]
+    through_aliases = False
+    lists_in_place = True
+
+    def plan(self, drafting: Drafting) -> None:
+        self.splices, self.regions = [], []
+        for node, draft in drafting.elsewhere.items():
+            self._edit_target(node, draft)
+        self._edit_root(drafting.root)
+        self.regions.sort(key=lambda region: (region.start, region.end))
+
+    def _edit_root(self, draft: Draft) -> None:
+        if isinstance(draft, Kept) or (isinstance(draft, Value) and draft.value is None):
+            return
+        if not self.stream.values:
+            self._write_first(0, draft)
+        elif isinstance(draft, Value) and self.is_null(0):
+            self._write_first(1, draft)
+        elif isinstance(draft, Value):
+            if not self._update_inside([], 0, draft.value):
+                raise self.stream.error("this is the whole document; write the file anew, or name a key", 0)
+        elif not self._change([], 0, draft):
+            raise NotAtOnce("these edits of the document cannot be made at once")
+
+    def _write_first(self, nodes: int, draft: Draft) -> None:
+        assert isinstance(draft, Value)
+        splices, region = self._fill(nodes, draft.value)
+        self.splices += splices
+        self.regions.append(region)
+
+    def _edit_target(self, node: int, draft: Draft) -> None:
+        """Edit what an alias names."""
+        way = self._way_to(node)
+        entry = next((entry for entry in self.entries(way[-1]) if entry.value == node), None) if way else None
+        if entry is None:
+            raise self.stream.error("this anchor stands where it cannot be followed; edit by hand", node)
+        self._edit(way, entry, draft)
+
+    def _way_to(self, node: int) -> list[int]:
+        """The collections that hold a node."""
+        return [outer for outer in range(node) if self.stream.next(outer) > node]
+
+    def _edit(self, way: list[int], entry: Entry, draft: Draft) -> None:
+        """Plan what becomes of an entry of the collection way[-1]."""
+        if isinstance(draft, Kept):
+            return
+        if isinstance(draft, Value):
+            self._update(way, entry, draft.value)
+        elif not self._change(way, entry.value, draft):
+            raise NotAtOnce("these edits of one collection cannot be made at once")
+
+    def _change(self, way: list[int], node: int, draft: MapDraft | ListDraft) -> bool:
+        """Plan the changes inside a collection; whether they can be made in place."""
+        if isinstance(draft, MapDraft):
+            return self._change_mapping([*way, node], draft.changes)
+        return self._change_sequence([*way, node], draft.items)
+
+    def _guard(self, way: list[int], start: int, end: int) -> None:
+        """Refuse to change what an alias repeats, or to take away the anchor that one needs."""
+        stream = self.stream
+        used = {stream.anchor(alias): alias for alias in stream.aliases}
+        if not used:
+            return
+        for node in way if not self.through_aliases else ():
+            if stream.anchor(node) in used:
+                raise stream.error(f"*{stream.anchor(node)} repeats what would be changed; edit by hand", node)
+        used = {stream.anchor(alias): alias for alias in stream.aliases if not start <= alias < end}
+        for node in range(start, end):
+            if stream.values[node] is not ALIAS and stream.anchor(node) in used:
+                raise stream.error(f"*{stream.anchor(node)} needs the anchor that would go; edit by hand", node)
+
+    def _fill(self, nodes: int, value: Any) -> tuple[list[Splice], Region]:
+        """Write the first value into a document that has none."""
+        stream = self.stream
+        if nodes and not self.is_empty_node(0):
+            raise stream.error("the document is a scalar, not a mapping", 0)
+        at = stream.document_end
+        _inline, lines = Writer().value(value, -2)
+        if at and self.text[at - 1] != "\n":
+            raise stream.error("cannot write behind this", 0)
+        return [Splice(at, at, self.lines(lines, at))], Region(0, nodes, [value])
+
+    def _update(self, way: list[int], entry: Entry, value: Any) -> None:
+        """Make an entry's value equal to `value`, touching what differs."""
+        stream, node = self.stream, entry.value
+        if self._is_equal(node, value):
+            return
+        if stream.tag(node) or not self._update_inside(way, node, value):
+            self.splices += self._replace(way[-1], entry, value, way)
+            self.regions.append(Region(node, stream.next(node), [value]))
+
+    def _update_inside(self, way: list[int], node: int, value: Any) -> bool:
+        """Turn one collection into another of its kind, in place; False where it has to be written anew."""
+        stream = self.stream
+        if isinstance(value, dict) and stream.values[node] is MAPPING:
+            old = {stream.key(key): child for key, child in stream.entries(node)}
+            if not old.keys() & value.keys() or self.is_pair(node):
+                return False
+            changes: dict[str, Any] = {str(key): GONE for key in old if key not in value}
+            for key, item in value.items():
+                if key not in old or not self._is_equal(old[key], item):
+                    changes[key] = Value(item)
+            return self._change_mapping([*way, node], changes)
+        if isinstance(value, list) and stream.values[node] is SEQUENCE and self.lists_in_place:
+            return self._change_sequence([*way, node], self._aligned(node, value))
+        return False
+
+    def _is_equal(self, node: int, value: Any) -> bool:
+        stream = self.stream
+        if stream.values[node] is MAPPING and isinstance(value, dict) and not stream.tag(node):
+            entries = {stream.key(key): child for key, child in stream.entries(node)}
+            return entries.keys() == value.keys() and all(self._is_equal(entries[key], value[key]) for key in value)
+        try:
+            return equal(stream.plain(node), value)
+        except YamlPatchError:
+            return False
+
+    def _change_mapping(self, way: list[int], changes: dict[str, Any]) -> bool:
+        """Plan changes of the mapping way[-1] by key; False where it has to be written anew."""
+        stream, mapping = self.stream, way[-1]
+        entries = self.entries(mapping)
+        keys = [stream.key(entry.key) if entry.key is not None else None for entry in entries]
+        gone = [index for index, key in enumerate(keys) if changes.get(key or "") is GONE and key is not None]
+        added = {key: item.value for key, item in changes.items() if isinstance(item, Value) and key not in set(keys)}
+        if not (gone or added):
+            pass
+        elif not entries:
+            return self._open_with(way, added)
+        elif len(gone) == len(entries):
+            if added or len(entries) > 1:
+                return False
+            return self._clear_with(way, entries[0], {})
+        elif self.is_flow(mapping) and (gone and added):
+            return False
+        elif added and self.is_pair(mapping):
+            raise stream.error("a single pair in brackets takes no second key; write braces around it", mapping)
+        for entry, key in zip(entries, keys):
+            change = changes.get(key) if key is not None else None
+            if change is not None and change is not GONE:
+                self._edit(way, entry, change)
+        self._remove_all(way, entries, gone)
+        if added:
+            last = next(index for index in reversed(range(len(entries))) if index not in gone)
+            self._guard(way, 0, 0)
+            self.splices += self._append(mapping, entries[last], added)
+            end = stream.next(mapping) - 1
+            self.regions.append(Region(end, end, [part for pair in added.items() for part in pair], keys=True))
+        return True
+
+    def _open_with(self, way: list[int], added: Any) -> bool:
+        self._guard(way[:-1], 0, 0)
+        self._guard(way, 0, 0)
+        self.splices += self._open(way, added)
+        self.regions.append(Region(way[-1], self.stream.next(way[-1]), [added]))
+        return True
+
+    def _clear_with(self, way: list[int], entry: Entry, empty: Any) -> bool:
+        self._guard(way, entry.first, self.stream.next(entry.value))
+        self.splices += self._clear(way, entry)
+        self.regions.append(Region(way[-1], self.stream.next(way[-1]), [empty]))
+        return True
+
+    def _remove_all(self, way: list[int], entries: list[Entry], gone: list[int]) -> None:
+        stream = self.stream
+        for start, stop in _runs(gone):
+            first, end = entries[start].first, stream.next(entries[stop - 1].value)
+            self._guard(way, first, end)
+            self.splices += self._remove(way[-1], entries, start, stop)
+            self.regions.append(Region(first, end, []))
+
+    # sequences
+
+    def _change_sequence(self, way: list[int], items: list[Draft]) -> bool:
+        """Plan the sequence way[-1] with these items, those of the text in their old order; False as above."""
+        sequence = way[-1]
+        entries = self.entries(sequence)
+        places = {entry.value: index for index, entry in enumerate(entries)}
+        nodes = [origin(item) for item in items]
+        origins = [None if node is None else places[node] for node in nodes]
+        kept = [index for index in origins if index is not None]
+        if not entries:
+            return self._open_with(way, [self._new_value(item) for item in items]) if items else True
+        if kept != sorted(set(kept)):
+            return False
+        gone = [index for index in range(len(entries)) if index not in set(kept)]
+        new = [item for item, index in zip(items, origins) if index is None]
+        if not kept:
+            return not items and len(entries) == 1 and self._clear_with(way, entries[0], [])
+        if self.is_flow(sequence) and gone and new:
+            return False
+        for item, index in zip(items, origins):
+            if index is not None:
+                self._edit(way, entries[index], item)
+        self._remove_all(way, entries, gone)
+        return self._insert_all(way, entries, items, origins)
+
+    @staticmethod
+    def _new_value(item: Draft) -> Any:
+        assert isinstance(item, Value)
+        return item.value
+
+    def _insert_all(self, way: list[int], entries: list[Entry], items: list[Draft], origins: list[int | None]) -> bool:
+        """Plan the new items, each run of them in front of the old item that follows, or at the end."""
+        stream, sequence = self.stream, way[-1]
+        run: list[Any] = []
+        for item, index in [*zip(items, origins), (None, len(entries))]:
+            if index is None:
+                run.append(self._new_value(item))
+                continue
+            if run:
+                self._guard(way, 0, 0)
+                if index == len(entries):
+                    last = max(place for place in origins if place is not None)
+                    self.splices += self._append(sequence, entries[last], run)
+                    at = stream.next(sequence) - 1
+                else:
+                    self.splices += self._put_before(sequence, entries, index, run)
+                    at = entries[index].value
+                self.regions.append(Region(at, at, run))
+            run = []
+        return True
+
+    def _put_before(self, sequence: int, entries: list[Entry], index: int, run: list[Any]) -> list[Splice]:
+        """Splices that write items in front of one, and above the comment lines that stand directly above it."""
+        entry = entries[index]
+        if self.is_flow(sequence):
+            start = self.flow_start(entry)
+            added = self.writer(sequence).inline(run)[1:-1]
+            if self.begins_line(start):
+                at = self.line_start(start)
+                return [Splice(at, at, self.lines([self.text[at:start] + added + ","], at))]
+            return [Splice(start, start, f"{added}, ")]
+        column = self.block_column(sequence)
+        start = self.start(entry, column)
+        if self.begins_line(start):
+            at = self.above_comments(self.line_start(start))
+            return [Splice(at, at, self.lines(self.writer(sequence, behind=at).items(run, column), at))]
+        lines = self.writer(sequence).items(run, column)
+        eol = self.lines([""], self.line_end(start))
+        return [Splice(start, start, eol.join([lines[0].lstrip(" "), *lines[1:], " " * column]))]
+
+    def _aligned(self, sequence: int, values: list[Any]) -> list[Any]:
+        """New items and the old ones that they are, or take the place of."""
+        old = [entry.value for entry in self.entries(sequence)]
+        plain = [self._plain_or_none(node) for node in old]
+        matcher = difflib.SequenceMatcher(None, list(map(_hashed, plain)), list(map(_hashed, values)), autojunk=False)
+        items: list[Any] = []
+        for kind, start, stop, new_start, new_stop in matcher.get_opcodes():
+            if kind == "equal":
+                items += map(Kept, old[start:stop])
+                continue
+            pairs = _paired(plain[start:stop], values[new_start:new_stop])
+            items += [
+                Value(value) if index is None else Value(value, old[start + index])
+                for value, index in zip(values[new_start:new_stop], pairs)
+            ]
+        return items
+
+    def _plain_or_none(self, node: int) -> Any:
+        try:
+            return self.stream.plain(node)
+        except YamlPatchError:
+            return None
+
+    # entries
+
+    def _append(self, collection: int, last: Entry, added: Any) -> list[Splice]:
+        """Splices that write entries behind `last`."""
+        if self.is_flow(collection):
+            return self._append_flow(last, self.writer(collection).inline(added)[1:-1])
+        column = self.block_column(collection)
+        at = self.extent(last, column)
+        writer = self.writer(collection, behind=at)
+        lines = writer.entries(added, column) if isinstance(added, dict) else writer.items(added, column)
+        return [Splice(at, at, self.lines(lines, at))]
+
+    def _append_flow(self, last: Entry, added: str) -> list[Splice]:
+        start = self.flow_start(last)
+        end = self.end(last)
+        comma = self.behind_comma(end)
+        behind = comma or end
+        if self.begins_line(start) and self.ends_line(behind):
+            at = self.line_end(behind)
+            line = Splice(at, at, self.lines([" " * self.column(start) + added + ("," if comma else "")], at))
+            return [line] if comma else [Splice(end, end, self._comma(last)), line]
+        if comma:
+            return [Splice(behind, behind, f" {added},")]
+        return [Splice(end, end, f"{self._comma(last)} {added}")]
+
+    def _comma(self, entry: Entry) -> str:
+        return " ," if self._ends_open(entry) else ","
+
+    def _ends_open(self, entry: Entry) -> bool:
+        """Whether a comma or bracket behind an entry needs a space: libyaml refuses `{a:}` and `{a: !!null}`."""
+        end = self.end(entry)
+        if self.text[end - 1] == ":":
+            return self.text[end - 2] not in "'\""
+        return self.stream.values[entry.value] == "" and self.stream.tag(entry.value) is not None
+
+    def _open(self, way: list[int], whole: Any) -> list[Splice]:
+        """Write the first entry of an empty flow collection.
+
+        In block style if deleting the entry can give back the text, in the brackets otherwise.
+        """
+        stream, collection = self.stream, way[-1]
+        start, end = stream.starts[collection], stream.ends[stream.next(collection) - 1]
+        line_end = self.line_end(end)
+        writer = self.writer(None)
+        if self.text[start:end] in ("{}", "[]"):
+            alone = not self.text[end:line_end].strip("\r\n")
+            if len(way) == 1:
+                if self.column(start) == 0 and alone and self.below(line_end, 0) == line_end:
+                    lines = writer.entries(whole, 0) if isinstance(whole, dict) else writer.items(whole, 0)
+                    return [Splice(start, line_end, self.lines(lines, line_end))]
+            elif not self.is_flow(way[-2]):
+                entry = next(entry for entry in self.entries(way[-2]) if entry.value == collection)
+                column = self.block_column(way[-2])
+                spaced = self.text[self.indicator(entry, column) : start] == " "
+                if spaced and (alone or entry.key is not None) and self.below(line_end, column) == line_end:
+                    return self._replace(way[-2], entry, whole, way)
+        inside = stream.ends[collection]
+        return [Splice(inside, inside, writer.inline(whole)[1:-1])]
+
+    def _replace(self, collection: int, entry: Entry, value: Any, way: list[int]) -> list[Splice]:
+        """Write another value for an entry."""
+        stream, node = self.stream, entry.value
+        self._guard([node for node in way if node != entry.value], node, stream.next(node))
+        if self.is_flow(collection):
+            return self._replace_flow(entry, self.writer(collection, node).inline(value, flow=True))
+        column = self.block_column(collection)
+        indicator = self.indicator(entry, column)
+        start, line_end = stream.starts[node], self.line_end(indicator)
+        is_block = self.is_collection(node) and not self.is_flow(node)
+        behind = self.extent(entry, column) if is_block or start >= line_end else self.line_end(self.end(entry))
+        writer = self.writer(collection, node, behind)
+        if not isinstance(value, str):
+            writer = writer._replace(always=False)  # the quotes of one old string are no habit for those of a new block
+        inline, below = writer.value(value, column, compact=entry.key is None)
+        head = f" {inline}" if inline else ""
+        if self.is_empty_node(node):
+            at = line_end if inline else self.extent(entry, column)
+            return [Splice(indicator, indicator, head), Splice(at, at, self.lines(below, at))]
+        if start >= line_end:
+            return [Splice(indicator, indicator, head), Splice(line_end, behind, self.lines(below, line_end))]
+        if is_block:
+            return [Splice(indicator, behind, self.lines([head, *below], line_end))]
+        if self.is_block_scalar(node):
+            header = Splice(indicator, self.behind_header(node), head)
+            return [header, Splice(line_end, behind, self.lines(below, line_end))]
+        end = self.end(entry)
+        if not below:
+            return [Splice(start, end, inline)]
+        return [Splice(indicator, end, head), Splice(behind, behind, self.lines(below, behind))]
+
+    def _replace_flow(self, entry: Entry, inline: str) -> list[Splice]:
+        node = entry.value
+        if not self.is_empty_node(node):
+            return [Splice(self.stream.starts[node], self.end(entry), inline)]
+        if entry.key is None:
+            raise self.stream.error("an item without text cannot be replaced", node)
+        colon = self.colon(entry)
+        at = colon or self.end(entry)
+        return [Splice(at, at, f" {inline}" if colon else f": {inline}")]
+
+    def _clear(self, way: list[int], entry: Entry) -> list[Splice]:
+        """Take the only entry of a collection away, so that it is empty."""
+        stream, collection = self.stream, way[-1]
+        if self.is_pair(collection):
+            raise stream.error("the pair in brackets cannot be emptied; delete the item", collection)
+        if self.is_flow(collection):
+            end = self.end(entry)
+            return [Splice(self.flow_start(entry), self.behind_comma(end) or end, "")]
+        brackets = "{}" if entry.key is not None else "[]"
+        column = self.block_column(collection)
+        start, end = self.start(entry, column), self.extent(entry, column)
+        removed = Splice(self.line_start(start), end, "")
+        properties = self.behind_properties(collection)
+        if properties and self.begins_line(start):
+            return [Splice(properties, properties, f" {brackets}"), removed]
+        if len(way) > 1 and self.begins_line(start):
+            parent = way[-2]
+            outer = next(other for other in self.entries(parent) if other.value == collection)
+            at = self.indicator(outer, self.block_column(parent))
+            return [Splice(at, at, f" {brackets}"), removed]
+        return [Splice(start, self.without_break(end), brackets)]
+
+    def _remove(self, collection: int, entries: list[Entry], start: int, stop: int) -> list[Splice]:
+        """Take entries [start, stop) away; others stay."""
+        if self.is_flow(collection):
+            return self._remove_flow(entries, start, stop)
+        column = self.block_column(collection)
+        begin = self.start(entries[start], column)
+        end = self.extent(entries[stop - 1], column)
+        if self.begins_line(begin):
+            # Not one range: the comments above each of them stay.
+            blanks_go = self.is_kept_text(self.line_start(begin))
+            splices = []
+            for entry in entries[start:stop]:
+                end = self.extent(entry, column)
+                if blanks_go:
+                    end = self.behind_blank_lines(end)
+                splices.append(Splice(self.line_start(self.start(entry, column)), end, ""))
+            return splices
+        following = self.start(entries[stop], column)
+        if self.line_start(following) == end:
+            return [Splice(begin, following, "")]
+        begin -= len(self.text[:begin]) - len(self.text[:begin].rstrip(" \t"))
+        return [Splice(begin, self.without_break(end), "")]
+
+    def _remove_flow(self, entries: list[Entry], start: int, stop: int) -> list[Splice]:
+        begin, end = self.flow_start(entries[start]), self.end(entries[stop - 1])
+        comma = self.behind_comma(end)
+        behind = comma or end
+        whole_lines = self.begins_line(begin) and self.ends_line(behind)
+        own = Splice(self.line_start(begin), self.line_end(behind), "") if whole_lines else None
+        if stop < len(entries):
+            return [own or Splice(begin, self.flow_start(entries[stop]), "")]
+        before = self.end(entries[start - 1])
+        between = self.text[before:begin]
+        if not own or "\n" not in between:
+            if comma:
+                before += between.index(",") + 1
+            gap = " " if not comma and self._ends_open(entries[start - 1]) and self.text[behind] in "]}" else ""
+            return [Splice(before, behind, gap)]
+        if comma:
+            return [own]
+        comma = self.behind_comma(before)
+        if comma is None:
+            raise AssertionError("a comma stands before the last entry but the first")
+        return [Splice(before if self.text[before:comma] == " ," else comma - 1, comma, ""), own]
+
+
+def _runs(indexes: list[int]) -> list[tuple[int, int]]:
+    """Half-open ranges of neighbours."""
+    runs: list[tuple[int, int]] = []
+    for index in indexes:
+        if runs and runs[-1][1] == index:
+            runs[-1] = (runs[-1][0], index + 1)
+        else:
+            runs.append((index, index + 1))
+    return runs
+
+
+def _hashed(value: Any) -> Any:
+    """Something that is equal and hashes alike where two values are equal."""
+    if isinstance(value, dict):
+        return ("dict", frozenset((key, _hashed(item)) for key, item in value.items()))
+    if isinstance(value, list):
+        return ("list", *map(_hashed, value))
+    return (
+        isinstance(value, bool),
+        isinstance(value, str),
+        "nan" if isinstance(value, float) and math.isnan(value) else value,
+    )
+
+
+def _paired(old: list[Any], new: list[Any]) -> list[int | None]:
+    """For each new item the old one whose place it takes: by its name, else by its position; in order."""
+    found: list[int | None] = []
+    least = 0
+    for position, value in enumerate(new):
+        index = next((at for at in range(least, len(old)) if _same_item(old[at], value)), None)
+        if index is None and least <= position < len(old) and not _is_named(value, old[position]):
+            later = (_same_item(old[position], other) for other in new[position + 1 :])
+            index = None if any(later) else position
+        found.append(index)
+        if index is not None:
+            least = index + 1
+    return found
+
+
+def _same_item(old: Any, new: Any) -> bool:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return False
+    identity = next((key for key in _IDENTITIES if key in new), None)
+    return identity is not None and identity in old and equal(old[identity], new[identity])
+
+
+def _is_named(new: Any, old: Any) -> bool:
+    """Whether two items have names of their own, so that the one is not the other."""
+    return isinstance(new, dict) and isinstance(old, dict) and any(key in new and key in old for key in _IDENTITIES)
+
+
+def spliced(text: str, splices: list[Splice]) -> str:
+    """The text with the splices carried out."""
+    parts, at = [], 0
+    for splice in sorted(splices, key=lambda splice: (splice.start, splice.end)):
+        if splice.start < at:
+            raise NotAtOnce("two edits overlap here")
+        parts += [text[at : splice.start], splice.text]
+        at = splice.end
+    return "".join([*parts, text[at:]])
