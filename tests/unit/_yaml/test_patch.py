@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 READERS = [yaml.SafeLoader, *([yaml.CLoader] if yaml.__with_libyaml__ else [])]
@@ -440,11 +440,13 @@ SCALARS = st.one_of(NASTY, st.booleans(), st.none(), st.integers(-(2**53) + 1, 2
 class TestWriting:
     """YAML 1.1 (PyYAML) and YAML 1.2 (ours, which test_yaml_patch_properties.py proves) read the same."""
 
+    @settings(deadline=None)  # a busy machine is no fault
     @given(SCALARS.filter(lambda value: not isinstance(value, str) or value.isprintable() or value.isascii()))
     def test_in_block_style(self, value):
         text = put("a: 1\n", ("a",), value)
         assert Document(text).tree == read_as_1_1(text) == {"a": value}
 
+    @settings(deadline=None)  # a busy machine is no fault
     @given(st.dictionaries(NASTY.filter(lambda key: len(key) < 1000), SCALARS, max_size=3))
     def test_in_flow_style(self, value):
         text = put("a: [1]\n", ("a", 0), value)
