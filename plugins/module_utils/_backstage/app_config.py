@@ -494,7 +494,7 @@ def _parse(data: bytes) -> Document:
         )
     try:
         document = Document(data)
-        document.tree  # noqa: B018  what no configuration holds, anywhere in the file, is said here
+        document.check()  # what no configuration holds, anywhere in the file, is said here
     except YamlPatchError as error:
         raise AppConfigError(f"{error}; correct the file first.") from error
     return document
@@ -502,7 +502,6 @@ def _parse(data: bytes) -> Document:
 
 def _block(document: Document) -> dict[str, Any]:
     """The present `backend.database`; empty where there is none."""
-    block: dict[str, Any] = {}
     root = document.find(())
     if root is not None and root.kind != "mapping" and root.value is not None:
         raise AppConfigError(f"the file is a {root.kind}, not a mapping; is it an app-config file?")
@@ -518,12 +517,12 @@ def _block(document: Document) -> dict[str, Any]:
             )
         if node.kind != "mapping":
             raise AppConfigError(f"line {node.line}: {where} is a {node.kind}, where Backstage wants a mapping.")
-        if _is_reference(node.value):
+        if any(key in _REFERENCES for key in node.keys):
             raise AppConfigError(
-                f"line {node.line}: {where} comes from another file or variable ({next(iter(node.value))}); "
+                f"line {node.line}: {where} comes from another file or variable ({node.keys[0]}); "
                 "change it there, or write it out first."
             )
-        block = node.value
+    block: dict[str, Any] = node.value if node else {}
     return block
 
 
@@ -621,9 +620,6 @@ def _patch(document: Document, old: dict[str, Any], new: dict[str, Any], patched
     while len(path) > 1 and (parent := document.find(tuple(path[:-1]))) is not None and parent.kind != "mapping":
         value = {path.pop(): value}
     try:
-        if (node := document.find((*PATH, "connection"))) and node.style in ("single", "double"):
-            # A text in quotes would hand them down; placeholders stand without in Backstage's own template.
-            document.set((*PATH, "connection"), {"host": None})
         document.set(tuple(path), value)
         return Patched(document.data, patched.removed, patched.warnings)
     except YamlPatchError as error:

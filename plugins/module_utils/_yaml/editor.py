@@ -402,9 +402,8 @@ class Editor(Layout):
         start, line_end = stream.starts[node], self.line_end(indicator)
         is_block = self.is_collection(node) and not self.is_flow(node)
         behind = self.extent(entry, column) if is_block or start >= line_end else self.line_end(self.end(entry))
-        writer = self.writer(collection, node, behind)
-        if not isinstance(value, str):
-            writer = writer._replace(always=False)  # the quotes of one old string are no habit for those of a new block
+        # The quotes of one old string are no habit for those of a new block.
+        writer = self.writer(collection, node, behind, heir=isinstance(value, str))
         inline, below = writer.value(value, column, compact=entry.key is None)
         head = f" {inline}" if inline else ""
         if self.is_empty_node(node):

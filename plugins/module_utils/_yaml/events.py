@@ -109,6 +109,7 @@ class Stream:
         self.aliases: list[int] = []
         self.anchors: dict[str, int] = {}
         self.document_end = len(text)
+        self.is_unusual = False  # there are tags, aliases or keys that are collections: `plain` may refuse it
         source, back = _hide_lookalikes(text)
         try:
             self._read(Parser(source), for_edits)
@@ -172,6 +173,7 @@ class Stream:
                 else:
                     self._end(event)
         del self.starts[len(values) :], self.ends[len(values) :]
+        self.is_unusual |= MAPPING in all_keys or SEQUENCE in all_keys or bool(self.aliases)
         if any(isinstance(key, Mark) or key in WORDS or key[:1] in NUMERIC for key in all_keys):
             suspects = list(after)  # 0x10 and 16 are the same key, null and ~ too
         for node in suspects:
@@ -194,6 +196,7 @@ class Stream:
         if event.anchor:
             self.anchors[event.anchor] = len(self.styles)
             self._check_name("&" + event.anchor, event.start_mark.index)
+        self.is_unusual |= bool(event.tag)
         return Style(style or "", event.anchor, event.tag)
 
     def _check_alias(self, event: Any) -> None:

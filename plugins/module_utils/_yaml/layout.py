@@ -292,25 +292,31 @@ class Layout:
 
     # habits
 
-    def writer(self, collection: int | None, old: int | None = None, behind: int | None = None) -> Writer:
+    def writer(
+        self, collection: int | None, old: int | None = None, behind: int | None = None, heir: bool = True
+    ) -> Writer:
         """The habits of the file.
 
         Args:
             collection: where the value goes.
             old: the value that it replaces.
             behind: where the text below it begins.
+            heir: the quotes of the old value are those of the new one.
         """
         stream = self.stream
         quote, always = "", False
-        if old is not None and stream.style(old) in ("'", '"'):
+        if old is not None and heir and stream.style(old) in ("'", '"'):
             quote, always = stream.style(old), True
         elif collection is not None:
-            styles = [stream.style(e.value) for e in self.entries(collection) if self._is_string(e.value)]
+            styles = [
+                stream.style(e.value) for e in self.entries(collection) if e.value != old and self._is_string(e.value)
+            ]
             quotes = [style for style in styles if style in ("'", '"')]
             if quotes:
                 quote, always = quotes[-1], old is None and len(quotes) == len(styles) > 1
         if not quote:
-            quote = next((style for style in stream.styles if style in ("'", '"')), "'")
+            found = (style for node, style in enumerate(stream.styles) if style in ("'", '"') and node != old)
+            quote = next(found, "'")
         mapping_step = self._step(collection, old, MAPPING) or 2
         sequence_step = self._step(collection, old, SEQUENCE)
         if sequence_step is None:

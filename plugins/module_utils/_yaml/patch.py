@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.draft import MISSING, Drafting
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.editor import Editor, Region, spliced
@@ -46,23 +46,35 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer i
 __all__ = ["MISSING", "Document", "Node", "YamlPatchError"]
 
 
-class Node(NamedTuple):
+class Node:
     """What stands at a path.
 
     Attributes:
         kind: mapping, sequence, scalar or alias.
-        value: the plain Python value; for an alias, that of what it names.
         line, column: of its first character, from 1.
         style: block or flow for collections; plain, single, double, literal or folded for scalars; None for an alias.
         anchor: the name behind `&`, or behind `*` for an alias; else None.
     """
 
-    kind: str
-    value: Any
-    line: int
-    column: int
-    style: str | None
-    anchor: str | None
+    def __init__(self, editor: Editor, node: int) -> None:
+        stream = editor.stream
+        self._stream, self._node = stream, node
+        self.kind = editor.kind(node)
+        self.line, self.column = place(stream.text, stream.starts[node])
+        self.style = _STYLE_NAMES.get(stream.style(node))
+        self.anchor = stream.anchor(node)
+
+    @property
+    def value(self) -> Any:
+        """The plain Python value; for an alias, that of what it names."""
+        return self._stream.plain(self._node)
+
+    @property
+    def keys(self) -> list[str | None]:
+        """The keys of a mapping, without a look at its values; None for one that is a collection."""
+        if self.kind != "mapping":
+            return []
+        return [self._stream.key(key) for key, _value in self._stream.entries(self._node)]
 
 
 # -- verify -----------------------------------------------------------------------------------------------------------
@@ -227,6 +239,16 @@ class Document:
         stream = self._current.stream
         return stream.plain(0) if stream.values else None
 
+    def check(self) -> None:
+        """Look for what no configuration holds, without building the tree.
+
+        Raises:
+            YamlPatchError: as for `tree`.
+        """
+        self._flush()
+        if self._current.stream.is_unusual:
+            _unused = self.tree
+
     def value(self, path: Path) -> Any:
         """The plain value at a path with all edits so far, MISSING where there is none; nothing is carried out.
 
@@ -255,9 +277,7 @@ class Document:
         node, _depth, _way = editor.find(path)
         if node is None:
             return None
-        line, column = place(stream.text, stream.starts[node])
-        style = _STYLE_NAMES.get(stream.style(node))
-        return Node(editor.kind(node), stream.plain(node), line, column, style, stream.anchor(node))
+        return Node(editor, node)
 
     def set(self, path: Path, value: Any) -> None:
         """Make what stands at a path equal to a value; parents that are missing are made.

@@ -406,9 +406,13 @@ class TestTree:
     def test_find(self):
         document = Document("a:\n  - &x 'v'\n  - *x\nb: {}\n")
         assert document.find(()).kind == "mapping"
-        assert document.find(("a", 0)) == ("scalar", "v", 2, 5, "single", "x")
-        assert document.find(("a", 1)) == ("alias", "v", 3, 5, None, "x")
-        assert document.find(("b",)) == ("mapping", {}, 4, 4, "flow", None)
+        found = [document.find(path) for path in (("a", 0), ("a", 1), ("b",))]
+        assert [(node.kind, node.value, node.line, node.column, node.style, node.anchor) for node in found] == [
+            ("scalar", "v", 2, 5, "single", "x"),
+            ("alias", "v", 3, 5, None, "x"),
+            ("mapping", {}, 4, 4, "flow", None),
+        ]
+        assert document.find(()).keys == ["a", "b"]
         assert document.find(("c", "d")) is None
         assert document.find(("a", 2)) is None
 
