@@ -1,12 +1,10 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes .cache/venv and .cache/tree, or brings them up to date. Runs on Python 3.11 to 3.13, without the venv."""
+"""Creates .cache/venv and .cache/tree, or brings them up to date. Runs on Python 3.11 to 3.14, without the venv."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import os
 import pathlib
 import shutil
@@ -14,44 +12,32 @@ import subprocess
 import sys
 
 # ansible-core and ansible-test know no other.
-if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-    sys.exit(f"Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}: make PYTHON=/path/to/python3.13 ...")
+if not (3, 11) <= sys.version_info[:2] <= (3, 14):
+    sys.exit(f"Python 3.11 to 3.14 is needed, this is {sys.version.split()[0]}: make PYTHON=/path/to/python3.13 ...")
 
 import common
+import venvs
 
-REQUIREMENTS = common.ROOT / "tests" / "requirements.txt"
-
-
-def _digest(*parts: str | bytes) -> str:
-    return hashlib.sha256(b"\0".join(part if isinstance(part, bytes) else part.encode() for part in parts)).hexdigest()
+# Not for the tools: what a ZIP download holds besides the project's files.
+_UNKNOWN = {".git", ".cache", "__pycache__", ".hypothesis"}
 
 
-def venv() -> None:
-    """The virtual environment with tests/requirements.txt; made again when that, the Python or the path changed."""
-    stamp = common.VENV / "made-from"
-    # A venv holds absolute paths, so a checkout that was moved needs a new one.
-    wanted = _digest(REQUIREMENTS.read_bytes(), sys.version, str(common.ROOT))
-    if stamp.exists() and stamp.read_text() == wanted:
-        return
-    if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
-        common.apt_install("python3-venv", why="making a virtual environment")
-    common.say(f"Making .cache/venv with Python {sys.version.split()[0]} (about a minute) ...")
-    shutil.rmtree(common.VENV, ignore_errors=True)
-    # Another process: after python3-venv was installed, this one would still not find ensurepip.
-    if subprocess.run([sys.executable, "-m", "venv", str(common.VENV)], check=False).returncode:
-        raise common.Problem(f"{sys.executable} could not make a virtual environment in {common.VENV}.")
-    pip = [str(common.PYTHON), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-    with (common.CACHE / "pip.log").open("w", encoding="utf-8") as log:
-        done = subprocess.run(
-            [*pip, "--requirement", str(REQUIREMENTS)], stdout=log, stderr=subprocess.STDOUT, check=False
-        )
-    if done.returncode:
-        raise common.Problem(f"pip could not install tests/requirements.txt; {log.name} says why.")
-    stamp.write_text(wanted)
+def check_arguments() -> None:
+    """git and the variables of the command line, before a minute goes into the venv. Raises: common.Problem."""
+    if not shutil.which("git"):
+        raise common.Problem("git is missing; the tools below need it. Install the package git.")
+    target, app_config = os.environ.get("TARGET"), os.environ.get("APP_CONFIG")
+    if target not in (None, "", "container", "localhost"):
+        raise common.Problem(f"TARGET: {target} is not a target. Use TARGET=localhost, or leave it out for a container.")
+    if app_config and not pathlib.Path(app_config).expanduser().is_file():
+        raise common.Problem(f"APP_CONFIG: {app_config} is not a file. Name an app-config.yaml; a copy of it is used.")
 
 
 def _known_files() -> list[str]:
-    """The files git knows, or would know after `git add`."""
+    """The files git knows, or would know after `git add`; in a ZIP download, which has no .git, all files."""
+    if not (common.ROOT / ".git").exists():
+        found = (path.relative_to(common.ROOT) for path in common.ROOT.rglob("*") if not path.is_dir())
+        return sorted(str(path) for path in found if not _UNKNOWN.intersection(path.parts))
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, cwd=common.ROOT, capture_output=True, check=False)
     if done.returncode:
@@ -88,8 +74,9 @@ def tree() -> None:
 
 
 def main() -> int:
+    check_arguments()
     common.CACHE.mkdir(exist_ok=True)
-    venv()
+    venvs.ensure("tests", common.VENV)
     tree()
     return 0
 
