@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV_PYTHON = .cache/venv/bin/python
 
 # KEEP=1 leaves the hosts of a molecule run; CORPUS=folder is one of real app-config files, for the module tests.
-export SCENARIO KEEP CORPUS EXAMPLES APP_CONFIG TARGET
+# K=words is pytest's -k for `make unit` and `make integration`; PROJECT_URL is the project's public address.
+export SCENARIO KEEP CORPUS EXAMPLES APP_CONFIG TARGET K PROJECT_URL
 
-.PHONY: help setup demo test lint unit integration molecule drills bench fuzz build clean
+.PHONY: help setup demo test quick lint unit integration molecule hosts drills bench fuzz docs build pins clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,10 +21,13 @@ demo: setup ## a throw-away host, from bare to a Backstage database; APP_CONFIG=
 test: setup ## everything below down to molecule, with a summary
 	@$(VENV_PYTHON) -B tests/tools/parts.py lint unit integration molecule
 
+quick: setup ## within 5 minutes: lint without sanity, unit, the fastest module tests
+	@$(VENV_PYTHON) -B tests/tools/parts.py quick
+
 lint: setup ## all gates that read the code
 	@$(VENV_PYTHON) -B tests/tools/parts.py lint
 
-unit: setup ## the pure libraries
+unit: setup ## the pure libraries; K=scram for the tests of that name
 	@$(VENV_PYTHON) -B tests/tools/parts.py unit
 
 integration: setup ## the modules, against a real PostgreSQL server
@@ -31,6 +35,9 @@ integration: setup ## the modules, against a real PostgreSQL server
 
 molecule: setup ## whole hosts, in containers; SCENARIO=name for one
 	@$(VENV_PYTHON) -B tests/tools/parts.py molecule
+
+hosts: setup ## what the scenarios need before a plain `molecule test -s NAME`: engine, images, tarball
+	@$(VENV_PYTHON) -B tests/tools/parts.py hosts
 
 drills: setup ## every failure drill against a real Backstage (make test has one of each kind)
 	@$(VENV_PYTHON) -B tests/tools/parts.py drills
@@ -41,8 +48,14 @@ bench: setup ## how fast, each figure a ratio within one run
 fuzz: setup ## the promise of the YAML patch on 200,000 generated files; EXAMPLES=number for another count
 	@$(VENV_PYTHON) -B tests/tools/parts.py fuzz
 
-build: setup ## the tarball for Galaxy, in .cache/build
+docs: setup ## the docs site, in .cache/docs
+	@$(VENV_PYTHON) -B tests/tools/parts.py docs
+
+build: setup ## the tarball for Galaxy, in .cache/build; PROJECT_URL=address for a release
 	@$(VENV_PYTHON) -B tests/tools/parts.py build
+
+pins: ## newer pins: tests/requirements/*.txt from *.in, and the lock of the Backstage backend
+	@$(PYTHON) -B tests/tools/pins.py
 
 clean: ## take everything away again
 	@$(PYTHON) -B tests/tools/clean.py

@@ -17,7 +17,7 @@ import shutil
 import common
 import engine
 import images
-import parts
+import tarball
 
 FOLDER = common.CACHE / "demo"
 FILES = common.TREE / "tests" / "demo"
@@ -90,7 +90,7 @@ def main() -> int:
     if target not in ("container", "localhost"):
         raise common.Problem(f"TARGET={target} is not known; leave it out for a container, or say TARGET=localhost.")
     before = _app_config()
-    parts.install()
+    tarball.install()
     try:
         _host(target, before)
     except common.Skipped as skipped:

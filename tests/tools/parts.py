@@ -8,9 +8,12 @@ python tests/tools/parts.py lint unit integration molecule
 
 from __future__ import annotations
 
+import concurrent.futures
 import glob
 import os
+import re
 import shutil
+import subprocess
 import sys
 import time
 
@@ -20,36 +23,11 @@ import images
 import lint
 import node
 import postgres
+import tarball
 
+# The module tests that take seconds.
+QUICK = ("test_backstage_env_file.py", "test_backstage_app_config.py")
 SYSTEM_PATH = "/usr/sbin:/usr/bin"  # an ordinary user's PATH has no sbin
-
-
-def build() -> str:
-    """The collection's tarball in .cache/build; its path."""
-    folder = common.CACHE / "build"
-    shutil.rmtree(folder, ignore_errors=True)
-    done = common.output(
-        ["ansible-galaxy", "collection", "build", "--output-path", str(folder), str(common.TREE)],
-        env=common.environment(),
-    )
-    if done.returncode:
-        raise common.Problem(f"ansible-galaxy collection build: {done.stderr.strip()}")
-    return str(next(folder.glob("*.tar.gz")))
-
-
-def install() -> None:
-    """The tarball installed offline into an otherwise empty collections folder, less all that is not run."""
-    tarball = build()
-    shutil.rmtree(common.INSTALLED, ignore_errors=True)
-    command = ["ansible-galaxy", "collection", "install", "--offline", "--no-deps", "--collections-path"]
-    # Looking into the tree, it would find the collection installed already.
-    env = common.environment(ANSIBLE_COLLECTIONS_PATH=str(common.INSTALLED))
-    done = common.output([*command, str(common.INSTALLED), tarball], env=env)
-    if done.returncode:
-        raise common.Problem(f"ansible-galaxy collection install: {done.stderr.strip()}")
-    for path in (common.INSTALLED / "ansible_collections" / "devportal" / "backstage").iterdir():
-        if path.name not in ("meta", "plugins", "roles", "playbooks"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _backend() -> dict[str, str]:
@@ -65,6 +43,8 @@ def _backend() -> dict[str, str]:
 
 def _pytest(*arguments: str) -> int:
     command = [str(common.PYTHON), "-m", "pytest", "-o", f"cache_dir={common.CACHE / 'pytest'}", "--durations=5"]
+    if os.environ.get("K"):
+        command += ["-k", os.environ["K"]]
     env = common.environment(PYTHONPATH=str(common.TREES), **_backend())
     return common.run([*command, *arguments], cwd=common.TREE, env=env)
 
@@ -120,13 +100,33 @@ def _scenarios() -> list[str]:
     return chosen or found
 
 
-def molecule() -> int:
-    """The molecule scenarios, with the installed tarball."""
+def hosts() -> int:
+    """All that a scenario needs before its hosts start: engine, images, the installed tarball."""
     engine.ensure()
     common.say("Images:")
     images.ensure()
     postgres.ensure()
-    install()
+    tarball.install()
+    return 0
+
+
+def _scenario(name: str, env: dict[str, str]) -> tuple[str, float, subprocess.CompletedProcess]:
+    start = time.monotonic()
+    # In a ZIP download, which has no .git, molecule would not find the configuration.
+    command = ["molecule", "-c", str(common.ROOT / ".config" / "molecule" / "config.yml")]
+    test = [*command, "test", "--scenario-name", name]
+    options = {"cwd": common.ROOT, "env": env, "stderr": subprocess.STDOUT, "stdout": subprocess.PIPE}
+    if os.environ.get("KEEP"):
+        # Of the sequence's two steps `destroy` this would leave out the first too.
+        subprocess.run([*command, "destroy", "--scenario-name", name], stdin=subprocess.DEVNULL, check=False, **options)
+        test.append("--destroy=never")
+    done = subprocess.run(test, stdin=subprocess.DEVNULL, check=False, text=True, **options)
+    return name, time.monotonic() - start, done
+
+
+def molecule() -> int:
+    """The molecule scenarios, two at a time, with the installed tarball."""
+    hosts()
     failed = []
     env = common.environment(
         **_backend(),
@@ -134,29 +134,45 @@ def molecule() -> int:
         MOLECULE_GLOB="molecule/*/molecule.yml",
         ANSIBLE_FORCE_COLOR="0",
         NO_COLOR="1",
+        DEVPORTAL_HOSTS_READY="1",
     )
-    for scenario in _scenarios():
-        # One call each: with --all the first failure would end the others.
-        command = ["molecule", "-c", "molecule/config.yml"]
-        test = [*command, "test", "--scenario-name", scenario]
-        if os.environ.get("KEEP"):
-            # Of the sequence's two steps `destroy` this would leave out the first too.
-            common.run([*command, "destroy", "--scenario-name", scenario], cwd=common.TREE, env=env)
-            test.append("--destroy=never")
-        if common.run(test, cwd=common.TREE, env=env):
-            failed.append(scenario)
+    logs = common.CACHE / "molecule"
+    logs.mkdir(exist_ok=True)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(_scenario, name, env) for name in _scenarios()]):
+            name, seconds, done = future.result()
+            log = logs / f"{name}.log"
+            log.write_text(done.stdout, encoding="utf-8")
+            common.say(f"  {name:22} {seconds:5.0f} s  {'FAILED' if done.returncode else 'ok'}  {log}")
+            if done.returncode:
+                failed.append(name)
+                common.say(re.sub("^", "    ", done.stdout[-20000:].rstrip(), flags=re.M))
     if failed:
         common.say(f"molecule: {', '.join(failed)} failed; KEEP=1 make molecule SCENARIO={failed[0]} leaves the hosts.")
     return 1 if failed else 0
 
 
+def quick() -> int:
+    """Lint without sanity, unit tests, the fastest module tests: the inner loop of a change."""
+    codes = [lint.main(slow=False), unit()]
+    codes.append(_pytest("-n", "auto", "--dist", "loadfile", *(f"tests/integration/{name}" for name in QUICK)))
+    return 1 if any(codes) else 0
+
+
 def _build() -> int:
     """The collection's tarball."""
-    common.say(build())
+    common.say(tarball.build())
+    if not os.environ.get("PROJECT_URL"):
+        common.say(
+            f"Its metadata name {tarball.NO_PROJECT_URL}, which does not exist. "
+            "For a release: make build PROJECT_URL=https://the.projects.own.address"
+        )
     return 0
 
 
 PARTS = {
+    "quick": quick,
+    "hosts": hosts,
     "lint": lint.main,
     "unit": unit,
     "integration": integration,

@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes the pins anew, with hashes and without the address of any index: tests/requirements/*.txt, npm's lock."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import sys
+
+import common
+import node
+import venvs
+
+# The lowest Python that each file is for.
+PYTHONS = {"newest": "3.12"}
+
+
+def _python_pins() -> None:
+    venv = common.CACHE / "venv-uv"
+    if not (venv / "bin" / "uv").exists():
+        common.say("Installing uv into .cache/venv-uv ...")
+        for command in ([sys.executable, "-m", "venv", str(venv)], [str(venv / "bin" / "pip"), "install", "-q", "uv"]):
+            done = common.output(command)
+            if done.returncode:
+                raise common.Problem(f"uv could not be installed: {done.stderr.strip()[-300:]}")
+    for source in sorted(venvs.REQUIREMENTS.glob("*.in")):
+        command = [str(venv / "bin" / "uv"), "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
+        command += ["--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--upgrade"]
+        command += ["--python-version", PYTHONS.get(source.stem, "3.11")]
+        done = common.output([*command, str(source), "--output-file", str(source.with_suffix(".txt"))])
+        if done.returncode:
+            raise common.Problem(f"{source.name}: {done.stderr.strip()[-500:]}")
+        common.say(f"  {source.with_suffix('.txt').relative_to(common.ROOT)}")
+
+
+def _node_lock() -> None:
+    folder: pathlib.Path = common.CACHE / "lock"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shutil.copy(node.SOURCES / "package.json", folder)
+    command = ["npm", "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = common.output([*command, "--omit-lockfile-registry-resolved"], cwd=folder)
+    if done.returncode:
+        raise common.Problem(f"npm: {done.stderr.strip()[-500:]}")
+    shutil.copy(folder / "package-lock.json", node.SOURCES)
+    common.say(f"  {(node.SOURCES / 'package-lock.json').relative_to(common.ROOT)}")
+
+
+def main() -> int:
+    """Both kinds of pins."""
+    common.CACHE.mkdir(exist_ok=True)
+    _python_pins()
+    _node_lock()
+    return 0
+
+
+if __name__ == "__main__":
+    common.main(main)
