@@ -18,6 +18,7 @@ import sys
 import time
 
 import common
+import docs
 import engine
 import images
 import lint
@@ -180,6 +181,7 @@ PARTS = {
     "drills": drills,
     "bench": bench,
     "fuzz": fuzz,
+    "docs": docs.main,
     "build": _build,
 }
 
