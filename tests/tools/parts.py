@@ -18,7 +18,7 @@ import sys
 import time
 
 import common
-import docs
+import docsite
 import engine
 import images
 import lint
@@ -181,7 +181,7 @@ PARTS = {
     "drills": drills,
     "bench": bench,
     "fuzz": fuzz,
-    "docs": docs.main,
+    "docs": docsite.main,
     "build": _build,
 }
 

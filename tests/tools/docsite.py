@@ -44,9 +44,10 @@ def main() -> int:
     done = common.output(command, cwd=common.TREE, env=env)
     if done.returncode:
         raise common.Problem(f"antsibull-docs sphinx-init: {done.stdout}{done.stderr}")
-    (FOLDER / "ansible.inv").write_bytes(_inventory())
+    inventory = FOLDER / "ansible.inv"
+    inventory.write_bytes(_inventory())
     with (FOLDER / "conf.py").open("a", encoding="utf-8") as conf:
-        conf.write(f"\nintersphinx_mapping = {{'ansible_devel': ({ANSIBLE_DOCS!r}, 'ansible.inv')}}\n")
+        conf.write(f"\nintersphinx_mapping = {{'ansible_devel': ({ANSIBLE_DOCS!r}, {str(inventory)!r})}}\n")
     if common.run(["bash", "build.sh"], cwd=FOLDER, env=env):
         return 1
     common.say(f"\n{FOLDER / 'build' / 'html' / 'index.html'}")
