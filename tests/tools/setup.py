@@ -28,9 +28,7 @@ def check_arguments() -> None:
         raise common.Problem("git is missing; the tools below need it. Install the package git.")
     target, app_config = os.environ.get("TARGET"), os.environ.get("APP_CONFIG")
     if target not in (None, "", "container", "localhost"):
-        raise common.Problem(
-            f"TARGET: {target} is not a target. Use TARGET=localhost, or leave it out for a container."
-        )
+        raise common.Problem(f"TARGET: {target} is unknown. Use TARGET=localhost, or leave it out for a container.")
     if app_config and not pathlib.Path(app_config).expanduser().is_file():
         raise common.Problem(f"APP_CONFIG: {app_config} is not a file. Name an app-config.yaml; a copy of it is used.")
 

@@ -45,7 +45,7 @@ _CODE = re.compile(
     r"|<!-- variables.*?end of variables -->",
     re.S | re.M,
 )
-_RST_BLOCK = re.compile(r"^(\s*)\.\. code-block::.*?\n(?:\n|\1 +.*\n)+|::\n\n(?:(?: +.*)?\n)+", re.M)
+_RST_BLOCK = re.compile(r"^( *)\.\. code-block::.*?\n(?:\n|\1 +.*\n)+|::\n\n(?:(?: +.*)?\n)+", re.M)
 
 
 def _yaml_texts(path: pathlib.Path) -> Iterator[tuple[int, str]]:

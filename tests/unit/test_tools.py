@@ -151,14 +151,14 @@ def test_credentials_of_apt_go_where_its_mirror_goes_if_they_can_be_read(tools, 
     assert [path.name for path in (tmp_path / "image").rglob("*.conf")] == copied
 
 
-@pytest.mark.parametrize(("minor", "refused"), [(10, True), (11, False), (13, False), (14, True)])
+@pytest.mark.parametrize(("minor", "refused"), [(10, True), (11, False), (14, False), (15, True)])
 def test_a_python_that_ansible_does_not_know_is_refused(minor, refused):
     program = "import runpy, sys; sys.version_info = (3, int(sys.argv[2]), 9); runpy.run_path(sys.argv[1])"
     command = [sys.executable, "-B", "-c", program, str(ROOT / "tests" / "tools" / "setup.py"), str(minor)]
     env = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "tools")}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == (1 if refused else 0), done.stderr
-    assert ("Python 3.11 to 3.13 is needed" in done.stderr) is refused
+    assert ("Python 3.11 to 3.14 is needed" in done.stderr) is refused
 
 
 SPECS = """\
@@ -197,3 +197,56 @@ def test_role_variables_that_disagree_are_found(tmp_path, defaults, fault):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == (0 if fault is None else 1)
     assert (fault or "agree") in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"TARGET": "my-server"}, "TARGET: my-server is unknown."),
+        ({"APP_CONFIG": "/nonexistent/app-config.yaml"}, "APP_CONFIG: /nonexistent/app-config.yaml is not a file."),
+        ({"PATH": "/nonexistent"}, "git is missing"),
+    ],
+)
+def test_wrong_arguments_are_reported_before_the_virtual_environment_is_created(tmp_path, variables, sentence):
+    shutil.copytree(ROOT / "tests" / "tools", tmp_path / "tests" / "tools")
+    command = [sys.executable, "-B", str(tmp_path / "tests" / "tools" / "setup.py")]
+    env = {**os.environ, **variables}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert not (tmp_path / ".cache").exists()
+
+
+def test_a_download_without_git_has_the_same_files(tmp_path):
+    names = ["README.md", ".config/molecule/config.yml", "plugins/modules/a.py"]
+    left_out = [".cache/venv/bin/python", "plugins/__pycache__/a.pyc"]
+    for name in names + left_out:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    shutil.copytree(ROOT / "tests" / "tools", tmp_path / "tests" / "tools")
+    program = "import setup; print(*setup._known_files(), sep='\\n')"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "tests" / "tools"), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    found = [name for name in done.stdout.splitlines() if not name.startswith("tests/tools/")]
+    assert found == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("README.md", "It makes a file.\n", 1),
+        ("README.md", "Run `make test`, then\n\n```sh\nmake demo\n```\n", 0),
+        ("roles/a/tasks/main.yml", "- name: Refuse what is wrong\n  debug:\n    msg: fine\n", 1),
+        ("roles/a/tasks/main.yml", "# Refuse\n- name: Validate variables\n", 0),
+        ("plugins/modules/a.py", '"""It tells all."""\nTEXT = "The server refuses it."\n', 1),
+        ("docs/docsite/rst/guide.rst", "Text.\n\n.. code-block:: shell\n\n    make demo\n\nIt says so.\n", 1),
+    ],
+)
+def test_words_that_are_not_the_fields_are_found(tmp_path, name, text, found):
+    shutil.copytree(ROOT / "tests" / "tools", tmp_path / "tests" / "tools")
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(text)
+    command = [sys.executable, "-B", str(tmp_path / "tests" / "tools" / "words.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if found else 0), done.stdout
+    assert f" {found} words" in done.stdout
