@@ -24,6 +24,7 @@ import images
 import lint
 import node
 import postgres
+import pythons
 import tarball
 
 # The module tests that take seconds.
@@ -177,6 +178,7 @@ PARTS = {
     "lint": lint.main,
     "unit": unit,
     "integration": integration,
+    "pythons": pythons.main,
     "molecule": molecule,
     "drills": drills,
     "bench": bench,
