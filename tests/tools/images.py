@@ -21,7 +21,9 @@ import time
 import common
 import engine
 
-RELEASES = ("bookworm", "trixie", "forky")
+RELEASES = ("bullseye", "bookworm", "trixie", "forky")
+# Without updates: testing has none, and the oldest release, an app host with the oldest Python, has no more.
+_MAIN_ONLY = ("bullseye", "forky")
 # Everything that the tests make in the engine carries this label; `make clean` finds it by that.
 LABEL = "devportal.backstage"
 _PACKAGES = ("systemd", "systemd-sysv", "python3", "ca-certificates")
@@ -50,11 +52,18 @@ def name(release: str) -> str:
     return f"devportal-test:{release}"
 
 
-def _hash(*parts: str) -> str:
+def digest(*parts: str) -> str:
+    """What tells one recipe from another."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _recipe(image: str) -> str:
+def contents(folder: pathlib.Path) -> list[str]:
+    """The names and texts of a recipe's files, for `digest`."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [text for path in paths for text in (str(path.relative_to(folder)), path.read_text(encoding="utf-8"))]
+
+
+def recipe(image: str) -> str:
     """What an image was made from, or nothing."""
     label = f'{{{{index .Config.Labels "{LABEL}"}}}}'
     return common.output(["docker", "image", "inspect", "--format", label, image]).stdout.strip()
@@ -79,7 +88,7 @@ def _mirrors(release: str) -> list[str]:
     ).stdout.splitlines()
     uri = {suite: place for place, suite in (line.split() for line in listed if len(line.split()) == 2)}
     lines = [f"deb {uri[codename]} {release} main"] if codename in uri else []
-    if lines and release != "forky":
+    if lines and release not in _MAIN_ONLY:
         lines += [
             f"deb {uri[codename + suffix]} {release}{suffix} main"
             for suffix in ("-updates", "-security")
@@ -154,39 +163,49 @@ def _bootstrapped(release: str, folder: pathlib.Path) -> str:
     command += [f"--dpkgopt=path-exclude=/usr/share/{place}/*" for place in ("doc", "info", "locale", "man")]
     command += [release, *_mirrors(release)]
     base = f"devportal-base:{release}"
-    recipe = _hash(*command)
-    if _recipe(base) == recipe:
+    wanted = digest(*command)
+    if recipe(base) == wanted:
         return base
     # Its third operand and those after it are the mirrors; the second is where the result goes.
     place = len(command) - len(_mirrors(release))
     done = common.output([*command[:place], str(archive), *command[place:]])
     if done.returncode:
         raise common.Problem(f"mmdebstrap {release}: {done.stderr.strip()[-1000:]}")
-    done = common.output(["docker", "import", "--change", f"LABEL {LABEL}={recipe}", str(archive), base])
+    done = common.output(["docker", "import", "--change", f"LABEL {LABEL}={wanted}", str(archive), base])
     archive.unlink()
     if done.returncode:
         raise common.Problem(f"docker import of {release}: {done.stderr.strip()[-500:]}")
     return base
 
 
-def _make(release: str) -> None:
+def build(tag: str, folder: pathlib.Path, recipe: str, dockerfile: str = "Dockerfile") -> None:
+    """Build an image by a Dockerfile of this folder, labelled with what it was made from."""
     start = time.monotonic()
-    recipe = _hash(_DOCKERFILE, *_PACKAGES, *_mirrors(release), _apt_settings(release))
-    if _recipe(name(release)) == recipe:
+    command = ["docker", "build", "--quiet", "--tag", tag, "--label", f"{LABEL}={recipe}"]
+    done = common.output(
+        [*command, "--file", str(folder / dockerfile), str(folder)], env={**os.environ, "DOCKER_BUILDKIT": "0"}
+    )
+    if done.returncode:
+        raise common.Problem(f"docker build of {tag}: {(done.stderr.strip() or done.stdout.strip())[-1500:]}")
+    common.say(f"  {tag}: {time.monotonic() - start:.0f} s")
+
+
+def identity(image: str) -> str:
+    """The engine's id of an image, which changes with its content; empty where there is none."""
+    return common.output(["docker", "image", "inspect", "--format", "{{.Id}}", image]).stdout.strip()
+
+
+def _make(release: str) -> None:
+    wanted = digest(_DOCKERFILE, *_PACKAGES, *_mirrors(release), _apt_settings(release))
+    if recipe(name(release)) == wanted:
         return
     with tempfile.TemporaryDirectory(dir=common.CACHE, prefix="image-") as place:
         folder = pathlib.Path(place)
         _etc(folder, release)
         base = _pulled(release) or _bootstrapped(release, folder)
-        text = _DOCKERFILE.format(base=base, packages=" ".join(_PACKAGES), label=LABEL, recipe=recipe)
+        text = _DOCKERFILE.format(base=base, packages=" ".join(_PACKAGES), label=LABEL, recipe=wanted)
         (folder / "Dockerfile").write_text(text)
-        done = common.output(
-            ["docker", "build", "--quiet", "--tag", name(release), str(folder)],
-            env={**os.environ, "DOCKER_BUILDKIT": "0"},
-        )
-    if done.returncode:
-        raise common.Problem(f"docker build of {name(release)}: {done.stderr.strip()[-1500:]}")
-    common.say(f"  {name(release)} from {base}: {time.monotonic() - start:.0f} s")
+        build(name(release), folder, wanted)
 
 
 def ensure(*releases: str) -> None:

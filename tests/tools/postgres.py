@@ -8,10 +8,7 @@ The stand-in is Debian 13's PostgreSQL 17 with an entry point of our own, under 
 
 from __future__ import annotations
 
-import hashlib
-import os
 import pathlib
-import time
 
 import common
 import engine
@@ -21,30 +18,15 @@ NAME = "postgres:17.0-bookworm"
 SOURCES = pathlib.Path(__file__).with_name("postgres")
 
 
-def _inspect(what: str) -> str | None:
-    done = common.output(["docker", "image", "inspect", "--format", what, NAME])
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
 def ensure() -> None:
     """Make the image if it is missing, or is a stand-in of another recipe; what the registry gave is left alone."""
     images.ensure("trixie")
-    base = common.output(["docker", "image", "inspect", "--format", "{{.Id}}", images.name("trixie")]).stdout
-    sources = [path.read_bytes() for path in sorted(SOURCES.iterdir())]
-    recipe = hashlib.sha256(b"\0".join([base.encode(), *sources])).hexdigest()[:16]
-    found = _inspect(f'{{{{index .Config.Labels "{images.LABEL}"}}}}')
-    if found is not None and found in ("", "<no value>", recipe):
+    wanted = images.digest(images.identity(images.name("trixie")), *images.contents(SOURCES))
+    if images.identity(NAME) and images.recipe(NAME) in ("", "<no value>", wanted):
         return
-    if images.pull(NAME, seconds=300):
-        return
-    start = time.monotonic()
-    done = common.output(
-        ["docker", "build", "--quiet", "--tag", NAME, "--label", f"{images.LABEL}={recipe}", str(SOURCES)],
-        env={**os.environ, "DOCKER_BUILDKIT": "0"},
-    )
-    if done.returncode:
-        raise common.Problem(f"docker build of {NAME}: {done.stderr.strip()[-1500:]}")
-    common.say(f"  {NAME}, a stand-in for the official image, from Debian's: {time.monotonic() - start:.0f} s")
+    if not images.pull(NAME, seconds=300):
+        # A stand-in for the official image, from Debian's.
+        images.build(NAME, SOURCES, wanted)
 
 
 def main() -> int:
