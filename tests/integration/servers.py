@@ -38,6 +38,11 @@ def binaries() -> dict[int, str]:
     return found
 
 
+def major() -> int:
+    """The major version to test with: POSTGRESQL_MAJOR, else the newest of this machine."""
+    return int(os.environ.get("POSTGRESQL_MAJOR") or max(binaries()))
+
+
 def free_port() -> int:
     """A TCP port of the loopback that nothing listens on now."""
     with socket.socket() as probe:
@@ -63,7 +68,7 @@ class Server:
     Args:
         settings: lines of postgresql.conf, on top of a few that make it small and quick.
         rules: lines of pg_hba.conf before the usual ones (peer for the superuser, SCRAM for all else).
-        version: a major version; the newest of the machine when left out.
+        version: a major version; `major` when left out.
 
     Attributes:
         user, password: the superuser `postgres`; by the socket, `os_user` gets in as `postgres` by peer.
@@ -80,7 +85,7 @@ class Server:
         programs = binaries()
         if not programs:
             raise RuntimeError("no PostgreSQL server programs in /usr/lib/postgresql; install the package postgresql")
-        self.version = version or max(programs)
+        self.version = version or major()
         self.programs = programs[self.version]
         self.port = free_port()
         self.os_user = _unprivileged_user()

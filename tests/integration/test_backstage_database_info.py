@@ -225,6 +225,7 @@ def test_a_missing_library_fails_but_for_check_mode(run_module, server, tmp_path
     assert wanted in checked["msg"]
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not shutil.which("ansible-playbook"), reason="ansible-playbook is not on PATH")
 @pytest.mark.parametrize("password", [SECRET, "wrong one"])
 def test_the_playbook_shows_a_table_and_fails_when_backstage_would(server, tmp_path, password):

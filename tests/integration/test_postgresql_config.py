@@ -25,14 +25,14 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cl
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import connect
 from conftest import _RUNNER
-from servers import free_port, self_signed
+from servers import free_port, major, self_signed
 
 if os.geteuid() != 0:
     pytest.skip("makes clusters with pg_createcluster, which needs root", allow_module_level=True)
 if shutil.which("pg_createcluster") is None or not installed_versions():
     pytest.skip("needs Debian's postgresql and postgresql-common", allow_module_level=True)
 
-VERSION = installed_versions()[-1]
+VERSION = major()
 BASE = {"listen_addresses": ["localhost"], "shared_buffers": "16MB", "fsync": False}
 RULES = [{"type": "host", "users": ["backstage"], "address": "10.0.0.0/8"}]
 NOTHING_DONE = {"changed": False, "started": False, "reloaded": False, "restarted": False, "pending_restart": []}
@@ -469,6 +469,7 @@ class TestRules:
         finally:
             made.access_file.write_bytes(old)
 
+    @pytest.mark.once
     def test_secrets_are_not_shown(self, made):
         rule = {
             "type": "host", "address": "192.0.2.0/24", "method": "ldap",
@@ -522,6 +523,7 @@ class TestHealing:
         assert (result["reloaded"], result["pending_restart"]) == (True, [])
         assert made.query("SHOW work_mem") == [("4MB",)]
 
+    @pytest.mark.once
     def test_killed_at_any_moment(self, made):
         random.seed(7)
         wishes = [
@@ -540,6 +542,7 @@ class TestHealing:
             assert made.query("SHOW max_connections") == [(str(settings["max_connections"]),)]
             assert not made.ok(settings, wish["access_rules"])["changed"]
 
+    @pytest.mark.once
     def test_killed_while_making(self, run_module):
         for delay in (0.5, 1.3):
             one = Made(run_module)
@@ -555,6 +558,7 @@ class TestHealing:
             finally:
                 one.drop()
 
+    @pytest.mark.once
     def test_killed_while_making_with_all_its_children(self, run_module):
         for delay in (0.4, 0.9):
             one = Made(run_module)

@@ -4,7 +4,8 @@
 """PostgreSQL of every major that Backstage supports, for the module tests: relocatable programs from npm.
 
 A distribution has one major. The others are laid over /usr/lib/postgresql and /usr/share/postgresql in a mount
-namespace of the tests' own, so that Debian's cluster tools find them and this machine's own files and clusters stay as they are.
+namespace of the tests' own, so that Debian's cluster tools find them and this machine's own files and
+clusters stay as they are.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ _LAID_OVER = {"lib": "/usr/lib/postgresql", "share": "/usr/share/postgresql"}
 def programs(major: int) -> pathlib.Path:
     """The folder with bin, lib and share of a major, after `ensure`."""
     return FOLDER / "lib" / str(major)
+
+
+def own() -> int:
+    """The newest major that this machine's distribution installed."""
+    return max(int(path.parents[1].name) for path in pathlib.Path(_LAID_OVER["lib"]).glob("[0-9]*/bin/initdb"))
 
 
 def ensure() -> None:

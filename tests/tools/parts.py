@@ -22,13 +22,17 @@ import docsite
 import engine
 import images
 import lint
+import majors
 import node
 import postgres
 import pythons
+import rocky
 import tarball
 
 # The module tests that take seconds.
 QUICK = ("test_backstage_env_file.py", "test_backstage_app_config.py")
+# The tests that each supported major of PostgreSQL has to pass; those marked `once` do not depend on it.
+OF_EVERY_MAJOR = ("test_postgresql_config.py", "test_postgresql_password.py", "test_backstage_database_info.py")
 SYSTEM_PATH = "/usr/sbin:/usr/bin"  # an ordinary user's PATH has no sbin
 
 
@@ -43,11 +47,13 @@ def _backend() -> dict[str, str]:
         return {}
 
 
-def _pytest(*arguments: str) -> int:
+def _pytest(*arguments: str, major: int | None = None) -> int:
     command = [str(common.PYTHON), "-m", "pytest", "-o", f"cache_dir={common.CACHE / 'pytest'}", "--durations=5"]
     if os.environ.get("K"):
         command += ["-k", os.environ["K"]]
     env = common.environment(PYTHONPATH=str(common.TREES), **_backend())
+    if major is not None:
+        command, env["POSTGRESQL_MAJOR"] = majors.command(*command), str(major)
     return common.run([*command, *arguments], cwd=common.TREE, env=env)
 
 
@@ -63,7 +69,18 @@ def integration() -> int:
     if os.geteuid() == 0 and shutil.which("apt-get") and not shutil.which("pgbouncer", path=SYSTEM_PATH):
         common.apt_install("pgbouncer", why="a pooler in front of that server")
     # A process for each core, and each file in one of them, for it shares its server.
-    return _pytest("-n", "auto", "--dist", "loadfile", "tests/integration")
+    arguments = ("-n", "auto", "--dist", "loadfile")
+    if os.geteuid() != 0:
+        return _pytest(*arguments, "tests/integration")
+    majors.ensure()
+    own = majors.own()
+    codes = [_pytest(*arguments, "tests/integration", major=own)]
+    for major in majors.MAJORS:
+        if major != own:
+            common.say(f"\nPostgreSQL {major}")
+            files = [f"tests/integration/{name}" for name in OF_EVERY_MAJOR]
+            codes.append(_pytest(*arguments, "-m", "not once", *files, major=major))
+    return 1 if any(codes) else 0
 
 
 def _program(*command: str) -> int:
@@ -108,6 +125,7 @@ def hosts() -> int:
     common.say("Images:")
     images.ensure()
     postgres.ensure()
+    rocky.ensure()
     tarball.install()
     return 0
 

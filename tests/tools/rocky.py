@@ -21,7 +21,7 @@ import majors
 
 RELEASE = "rocky9"
 # The repositories, for hosts that mount them: dnf's appstream and pgdg, apt, and KEY, which signed them.
-PACKAGES = common.CACHE / "packages-of-others"
+REPOSITORIES = common.CACHE / "repositories"
 SOURCES = pathlib.Path(__file__).with_name("rocky")
 _PACKAGED = (14, 16)
 
@@ -43,17 +43,17 @@ def ensure() -> None:
     made_from = images.identity(packages)
     if images.recipe(images.name(RELEASE)) != images.digest(made_from):
         images.build(images.name(RELEASE), SOURCES, images.digest(made_from))
-    stamp = PACKAGES / "made-from"
+    stamp = REPOSITORIES / "made-from"
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != made_from:
         _copy_packages(packages)
         stamp.write_text(made_from, encoding="utf-8")
 
 
 def _copy_packages(image: str) -> None:
-    shutil.rmtree(PACKAGES, ignore_errors=True)
+    shutil.rmtree(REPOSITORIES, ignore_errors=True)
     created = common.output(["docker", "create", image]).stdout.strip()
     try:
-        done = common.output(["docker", "cp", f"{created}:/srv/packages", str(PACKAGES)])
+        done = common.output(["docker", "cp", f"{created}:/srv/packages", str(REPOSITORIES)])
     finally:
         common.output(["docker", "rm", created])
     if done.returncode:
