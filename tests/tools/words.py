@@ -35,7 +35,7 @@ WORDS = {
     r"will do": "is enough, is supported",
     r"in the way": "block",
     r"where (?:that|it) (?:can|could)(?:not)?": "one condition a sentence",
-    r"(?<!nothing )(?<!anything )(?<!something )(?<!somebody )(?<!everything )else": "otherwise, as a sentence of its own",
+    r"(?<!nothing )(?<!nowhere )(?<!anything )(?<!something )(?<!somebody )(?<!everything )else": "otherwise, as a sentence of its own",
 }
 _PATTERN = re.compile(r"\b(?:" + "|".join(f"(?P<w{n}>{word})" for n, word in enumerate(WORDS)) + r")\b", re.I)
 _FIELDS = ("name", "description", "short_description", "fail_msg", "success_msg", "msg")
