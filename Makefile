@@ -6,7 +6,7 @@ VENV_PYTHON = .cache/venv/bin/python
 # K=words is pytest's -k for `make unit` and `make integration`; PROJECT_URL is the project's public address.
 export SCENARIO KEEP CORPUS EXAMPLES APP_CONFIG TARGET K PROJECT_URL
 
-.PHONY: help setup demo test quick lint unit integration pythons molecule hosts drills bench fuzz docs build pins clean
+.PHONY: help setup demo test quick lint unit integration pythons readme molecule hosts drills bench fuzz docs build pins clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -19,7 +19,7 @@ demo: setup ## a throw-away host, from bare to a Backstage database; APP_CONFIG=
 	@$(VENV_PYTHON) -B tests/tools/demo.py
 
 test: setup ## everything below down to molecule, with a summary
-	@$(VENV_PYTHON) -B tests/tools/parts.py lint docs unit integration pythons molecule
+	@$(VENV_PYTHON) -B tests/tools/parts.py lint docs unit integration pythons readme molecule
 
 quick: setup ## within 5 minutes: lint without sanity, unit, the fastest module tests
 	@$(VENV_PYTHON) -B tests/tools/parts.py quick
@@ -35,6 +35,9 @@ integration: setup ## the modules, against a real PostgreSQL server
 
 pythons: setup ## everything that runs on a host, imported by the Pythons of Debian 11, 13 and testing
 	@$(VENV_PYTHON) -B tests/tools/parts.py pythons
+
+readme: setup ## the README's smallest project, typed as it stands, against two hosts over SSH
+	@$(VENV_PYTHON) -B tests/tools/parts.py readme
 
 molecule: setup ## whole hosts, in containers; SCENARIO=name for one
 	@$(VENV_PYTHON) -B tests/tools/parts.py molecule

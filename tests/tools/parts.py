@@ -26,6 +26,7 @@ import majors
 import node
 import postgres
 import pythons
+import readme
 import rocky
 import tarball
 
@@ -197,6 +198,7 @@ PARTS = {
     "unit": unit,
     "integration": integration,
     "pythons": pythons.main,
+    "readme": readme.main,
     "molecule": molecule,
     "drills": drills,
     "bench": bench,

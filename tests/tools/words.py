@@ -35,14 +35,14 @@ WORDS = {
     r"will do": "is enough, is supported",
     r"in the way": "block",
     r"where (?:that|it) (?:can|could)(?:not)?": "one condition a sentence",
-    r"(?<!nothing )(?<!nowhere )(?<!anything )(?<!something )(?<!somebody )(?<!everything )else": "otherwise, as a sentence of its own",
+    r"(?<!ing )(?<!ere )(?<!ody )else": "otherwise, as a sentence of its own",
 }
 _PATTERN = re.compile(r"\b(?:" + "|".join(f"(?P<w{n}>{word})" for n, word in enumerate(WORDS)) + r")\b", re.I)
 _FIELDS = ("name", "description", "short_description", "fail_msg", "success_msg", "msg")
 # What is code in a text: Markdown and reStructuredText literals, Ansible's markup, quoted words, templates.
 _CODE = re.compile(
     r"```.*?```|``[^`]*``|`[^`]*`|\b[A-Z]+\([^)]*\)|\{\{.*?\}\}|\"[^\"\n]*\"|^\s*\$ .*$"
-    r"|<!-- variables.*?end of variables -->",
+    r"|<!-- (\w+).*?<!-- end of \1 -->",
     re.S | re.M,
 )
 _RST_BLOCK = re.compile(r"^( *)\.\. code-block::.*?\n(?:\n|\1 +.*\n)+|::\n\n(?:(?: +.*)?\n)+", re.M)
