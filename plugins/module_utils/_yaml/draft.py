@@ -78,14 +78,16 @@ class Drafting:
     """Applies edits to the draft of one document.
 
     Args:
-        layout: of the parsed document.
+        layout: of the parsed text.
+        document: the number of the document, from 0.
         through_aliases: a path may lead through an alias, to what it names.
     """
 
-    def __init__(self, layout: Layout, through_aliases: bool = False) -> None:
+    def __init__(self, layout: Layout, document: int = 0, through_aliases: bool = False) -> None:
         self._layout, self._stream = layout, layout.stream
         self._through_aliases = through_aliases
-        self.root: Draft = Kept(0) if layout.stream.values else Value(None)
+        self.document = document
+        self.root: Draft = Kept(layout.stream.documents[document]) if layout.stream.documents else Value(None)
         # What an alias names is edited where the anchor stands: one draft for each such node.
         self.elsewhere: dict[int, Draft] = {}
 
@@ -185,6 +187,8 @@ class Drafting:
             wanted = "mapping" if isinstance(step, str) else "sequence"
             raise stream.error(f"{dotted(path[:depth])} is {self._layout.kind(node)}, not a {wanted}", node)
         stream.check_tag(node)
+        if node in stream.suspects:
+            stream.check_keys(node)
         return node
 
     def _opened(self, draft: Draft, path: Path, depth: int) -> Draft:
@@ -254,7 +258,7 @@ class Drafting:
             name = stream.key(key)
             change = draft.changes.get(name) if name is not None else None
             if name is None:
-                raise stream.error("a key that is itself a collection; make it a string", key)
+                raise stream.key_error(key)
             if not isinstance(change, _Gone):
                 result[name] = self.plain(change or Kept(value))
         for name, change in draft.changes.items():

@@ -8,6 +8,7 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import math
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events i
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Entry, Layout
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer import Writer
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer import Bare, Writer
 
 _IDENTITIES = ("name", "id", "key")  # what tells one item of a list from another, where a list is set as a whole
 
@@ -64,37 +65,42 @@ class Editor(Layout):
     Attributes:
         splices, regions: what was planned.
         through_aliases: what aliases repeat may change.
+        keep_tags: a value that replaces one with a tag of its own (`!Ref`) gets that tag.
         lists_in_place: a list that is set on another is compared with it item by item, else written anew.
     """
 
     splices: list[Splice]
     regions: list[Region]
     through_aliases = False
+    keep_tags = False
     lists_in_place = True
 
-    def plan(self, drafting: Drafting) -> None:
+    def plan(self, drafts: list[Drafting]) -> None:
+        """Plan the edits of some documents."""
         self.splices, self.regions = [], []
-        for node, draft in drafting.elsewhere.items():
-            self._edit_target(node, draft)
-        self._edit_root(drafting.root)
+        for drafting in drafts:
+            for node, draft in drafting.elsewhere.items():
+                self._edit_target(node, draft)
+            self._edit_root(drafting.document, drafting.root)
         self.regions.sort(key=lambda region: (region.start, region.end))
 
-    def _edit_root(self, draft: Draft) -> None:
+    def _edit_root(self, document: int, draft: Draft) -> None:
         if isinstance(draft, Kept) or (isinstance(draft, Value) and draft.value is None):
             return
-        if not self.stream.values:
-            self._write_first(0, draft)
-        elif isinstance(draft, Value) and self.is_null(0):
-            self._write_first(1, draft)
+        if not self.stream.documents:
+            self._write_first(None, 0, draft)
+            return
+        root = self.stream.documents[document]
+        if isinstance(draft, Value) and self.is_null(root):
+            self._write_first(root, self.stream.document_ends[document], draft)
         elif isinstance(draft, Value):
-            if not self._update_inside([], 0, draft.value):
-                raise self.stream.error("this is the whole document; write the file anew, or name a key", 0)
-        elif not self._change([], 0, draft):
+            if not self._is_equal(root, draft.value) and not self._update_inside([], root, draft.value):
+                raise self.stream.error("this is the whole document; write the file anew, or name a key", root)
+        elif not self._change([], root, draft):
             raise NotAtOnce("these edits of the document cannot be made at once")
 
-    def _write_first(self, nodes: int, draft: Draft) -> None:
-        assert isinstance(draft, Value)
-        splices, region = self._fill(nodes, draft.value)
+    def _write_first(self, root: int | None, at: int, draft: Draft) -> None:
+        splices, region = self._fill(root, at, self._new_value(draft))
         self.splices += splices
         self.regions.append(region)
 
@@ -128,36 +134,63 @@ class Editor(Layout):
     def _guard(self, way: list[int], start: int, end: int) -> None:
         """Refuse to change what an alias repeats, or to take away the anchor that one needs."""
         stream = self.stream
-        used = {stream.anchor(alias): alias for alias in stream.aliases}
-        if not used:
+        if not stream.aliases:
             return
+        # A name means something else in another document.
+        number = bisect.bisect_right(stream.documents, way[0] if way else start) - 1
+        root = stream.documents[number]
+        aliases = [alias for alias in stream.aliases if root <= alias < stream.next(root)]
+        used = {stream.anchor(alias): alias for alias in aliases}
         for node in way if not self.through_aliases else ():
             if stream.anchor(node) in used:
                 raise stream.error(f"*{stream.anchor(node)} repeats what would be changed; edit by hand", node)
-        used = {stream.anchor(alias): alias for alias in stream.aliases if not start <= alias < end}
+        used = {stream.anchor(alias): alias for alias in aliases if not start <= alias < end}
         for node in range(start, end):
             if stream.values[node] is not ALIAS and stream.anchor(node) in used:
                 raise stream.error(f"*{stream.anchor(node)} needs the anchor that would go; edit by hand", node)
 
-    def _fill(self, nodes: int, value: Any) -> tuple[list[Splice], Region]:
+    def _fill(self, root: int | None, at: int, value: Any) -> tuple[list[Splice], Region]:
         """Write the first value into a document that has none."""
         stream = self.stream
-        if nodes and not self.is_empty_node(0):
-            raise stream.error("the document is a scalar, not a mapping", 0)
-        at = stream.document_end
+        if root is None:
+            at = len(self.text)
+        elif not self.is_empty_node(root):
+            raise stream.error("the document is a scalar, not a mapping", root)
         _inline, lines = Writer().value(value, -2)
         if at and self.text[at - 1] != "\n":
-            raise stream.error("cannot write behind this", 0)
-        return [Splice(at, at, self.lines(lines, at))], Region(0, nodes, [value])
+            raise stream.error("cannot write behind this", root)
+        region = Region(0, 0, [value]) if root is None else Region(root, root + 1, [value])
+        return [Splice(at, at, self.lines(lines, at))], region
 
     def _update(self, way: list[int], entry: Entry, value: Any) -> None:
         """Make an entry's value equal to `value`, touching what differs."""
         stream, node = self.stream, entry.value
         if self._is_equal(node, value):
             return
-        if stream.tag(node) or not self._update_inside(way, node, value):
-            self.splices += self._replace(way[-1], entry, value, way)
+        properties, tagged = self._kept_properties(node, value)
+        if tagged and not isinstance(value, (dict, list, str)):
+            value = Bare(Writer().inline(value))  # to its readers `!Ref 5` is a string
+            if self._is_equal(node, value):
+                return
+        if (stream.tag(node) and not tagged) or not self._update_inside(way, node, value):
+            self.splices += self._replace(way[-1], entry, value, way, properties)
             self.regions.append(Region(node, stream.next(node), [value]))
+
+    def _kept_properties(self, node: int, value: Any) -> tuple[str, bool]:
+        """The text of the anchor and tag that stay when a value is replaced, and whether a tag is among them."""
+        stream = self.stream
+        kinds = {MAPPING: dict, SEQUENCE: list}
+        fits = isinstance(value, (dict, list)) and isinstance(value, kinds.get(stream.values[node], ()))
+        fits = fits or (isinstance(stream.values[node], str) and not isinstance(value, (dict, list)))
+        tag = stream.tag(node) or ""
+        keeps_tag = self.keep_tags and fits and tag.startswith("!") and tag != "!"
+        keeps_anchor = self.through_aliases and stream.values[node] is not ALIAS
+        parts = [
+            part
+            for part in self.properties(node)
+            if (part[0] == "!" and keeps_tag) or (part[0] == "&" and keeps_anchor)
+        ]
+        return " ".join(parts), keeps_tag
 
     def _update_inside(self, way: list[int], node: int, value: Any) -> bool:
         """Turn one collection into another of its kind, in place; False where it has to be written anew."""
@@ -391,12 +424,18 @@ class Editor(Layout):
         inside = stream.ends[collection]
         return [Splice(inside, inside, writer.inline(whole)[1:-1])]
 
-    def _replace(self, collection: int, entry: Entry, value: Any, way: list[int]) -> list[Splice]:
-        """Write another value for an entry."""
+    def _replace(self, collection: int, entry: Entry, value: Any, way: list[int], properties: str = "") -> list[Splice]:
+        """Write another value for an entry.
+
+        Args:
+            properties: the anchor and tag that are written before it.
+        """
         stream, node = self.stream, entry.value
-        self._guard([node for node in way if node != entry.value], node, stream.next(node))
+        first = node + 1 if "&" in properties else node
+        self._guard([node for node in way if node != entry.value], first, stream.next(node))
         if self.is_flow(collection):
-            return self._replace_flow(entry, self.writer(collection, node).inline(value, flow=True))
+            inline = self.writer(collection, node).inline(value, flow=True)
+            return self._replace_flow(entry, f"{properties} {inline}".strip())
         column = self.block_column(collection)
         indicator = self.indicator(entry, column)
         start, line_end = stream.starts[node], self.line_end(indicator)
@@ -404,7 +443,8 @@ class Editor(Layout):
         behind = self.extent(entry, column) if is_block or start >= line_end else self.line_end(self.end(entry))
         # The quotes of one old string are no habit for those of a new block.
         writer = self.writer(collection, node, behind, heir=isinstance(value, str))
-        inline, below = writer.value(value, column, compact=entry.key is None)
+        inline, below = writer.value(value, column, compact=entry.key is None and not properties)
+        inline = f"{properties} {inline}".strip()
         head = f" {inline}" if inline else ""
         if self.is_empty_node(node):
             at = line_end if inline else self.extent(entry, column)

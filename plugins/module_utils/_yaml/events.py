@@ -28,6 +28,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars 
     WORDS,
     javascript_key,
     resolve,
+    resolve_11,
 )
 
 with contextlib.suppress(ImportError):  # the modules say what is missing: config_loader.HAS_YAML
@@ -75,6 +76,23 @@ class Mark:
 MAPPING, SEQUENCE, ALIAS, END = Mark("mapping"), Mark("sequence"), Mark("alias"), Mark("end")
 
 
+class Rules(NamedTuple):
+    """How a text is to be read.
+
+    Attributes:
+        version: 1.2, as the npm package yaml reads; or 1.1, as PyYAML does.
+        several: there may be more than one document.
+        unique: a duplicate key is refused wherever it stands; else only where an edit leads to it.
+    """
+
+    version: str = "1.2"
+    several: bool = False
+    unique: bool = True
+
+
+STRICT = Rules()
+
+
 class Style(NamedTuple):
     """A style that comes with an anchor or a tag, or is an alias."""
 
@@ -84,14 +102,15 @@ class Style(NamedTuple):
 
 
 class Stream:
-    """The events of one document as columns: plain lists, so that a large file costs no objects per node.
+    """The events of a text as columns: plain lists, so that a large file costs no objects per node.
 
     A node is the index of its event. `values` holds a scalar's text or a mark, `styles` a style character ("" plain,
     ' " | > scalars, "[" flow collections, "-" block collections) or a Style, `starts` and `ends` the event's range in
-    characters, `after` (collections only) the index behind the collection's last event.
+    characters, `after` (collections only) the index behind the collection's last event. `documents` are the nodes that
+    the documents consist of, `document_ends` the places in the text where another line of each could be written.
     """
 
-    def __init__(self, text: str, for_edits: bool = True) -> None:
+    def __init__(self, text: str, for_edits: bool = True, rules: Rules = STRICT) -> None:
         """Read a text.
 
         Args:
@@ -108,9 +127,13 @@ class Stream:
         self.after: dict[int, int] = {}
         self.aliases: list[int] = []
         self.anchors: dict[str, int] = {}
-        self.document_end = len(text)
+        self.documents: list[int] = []
+        self.document_ends: list[int] = []
+        self.suspects: set[int] = set()  # mappings that may have a duplicate key
+        self._rules = rules
+        self._resolve = resolve if rules.version == "1.2" else resolve_11
         self.is_unusual = False  # there are tags, aliases or keys that are collections: `plain` may refuse it
-        source, back = _hide_lookalikes(text)
+        source, back = _hide_lookalikes(text) if rules.version == "1.2" else (_without_lookalikes(text), {})
         try:
             self._read(Parser(source), for_edits)
         except YamlPatchError:
@@ -125,8 +148,6 @@ class Stream:
         # leave the garbage collector nothing to do) and bound methods.
         get_event = parser.get_event
         get_event()
-        if not self._begin(get_event()):
-            return
         values, styles, after = self.values, self.styles, self.after
         add_value, add_style = values.append, styles.append
         open_nodes: list[int] = []
@@ -135,9 +156,7 @@ class Stream:
         all_keys: set[Any] = set()
         events = iter(get_event, None)
         while chunk := list(islice(events, _CHUNK)):
-            if for_edits:
-                self.starts += [event.start_mark.index for event in chunk]
-                self.ends += [event.end_mark.index for event in chunk]
+            of_nodes = True
             for event in chunk:
                 kind = event.__class__
                 if kind is ScalarEvent:
@@ -171,15 +190,26 @@ class Stream:
                     add_value(ALIAS)
                     add_style(Style("*", event.anchor, None))
                 else:
-                    self._end(event)
-        del self.starts[len(values) :], self.ends[len(values) :]
+                    of_nodes = False
+                    self._boundary(event)
+            if for_edits:
+                nodes = chunk if of_nodes else [event for event in chunk if event.__class__ in _OF_NODES]
+                self.starts += [event.start_mark.index for event in nodes]
+                self.ends += [event.end_mark.index for event in nodes]
+        self._settle(suspects, all_keys)
+        if for_edits and self._rules.version == "1.2":
+            self._check_dialect()
+
+    def _settle(self, suspects: list[int], all_keys: set[Any]) -> None:
+        """Refuse duplicate keys, or remember where to look for them."""
         self.is_unusual |= MAPPING in all_keys or SEQUENCE in all_keys or bool(self.aliases)
         if any(isinstance(key, Mark) or key in WORDS or key[:1] in NUMERIC for key in all_keys):
-            suspects = list(after)  # 0x10 and 16 are the same key, null and ~ too
+            suspects = list(self.after)  # 0x10 and 16 are the same key, null and ~ too
+        if not self._rules.unique:
+            self.suspects = set(suspects)
+            return
         for node in suspects:
             self.check_keys(node)
-        if for_edits:
-            self._check_dialect()
 
     def _texts_of_keys(self, mapping: int) -> list[Any]:
         """The keys of the mapping that ends here, as they are written."""
@@ -214,8 +244,9 @@ class Stream:
     def _check_dialect(self) -> None:
         """Refuse what libyaml takes, but reads otherwise than npm yaml."""
         text = self.text
-        if self.values and self.style(0) in ("|", ">"):
-            raise self.error("the document is a block scalar, not a mapping", 0)
+        for node in self.documents:
+            if self.style(node) in ("|", ">"):
+                raise self.error("the document is a block scalar, not a mapping", node)
         for found in chain(_KEY_SIGN.finditer(text), _VALUE_SIGN.finditer(text)):
             node = bisect.bisect_left(self.starts, found.end())
             if node < len(self.starts) and self.starts[node] == found.end():
@@ -226,20 +257,21 @@ class Stream:
             if self.style(node) == '"' and found.start() < self.ends[node]:
                 raise self.error_at("a blank line behind an escaped line break; take either away", found.start())
 
-    def _begin(self, event: Any) -> bool:
-        """Whether there is a document."""
-        if event.__class__ is not DocumentStartEvent:
-            return False
-        if event.version and event.version != (1, 2):
-            raise self.error_at("%YAML {}.{} changes how values are read; remove it".format(*event.version), 0)
-        return True
-
-    def _end(self, event: Any) -> None:
+    def _boundary(self, event: Any) -> None:
+        """Note where a document begins and ends."""
         begins = event.start_mark.index
         if event.__class__ is DocumentEndEvent:
-            self.document_end = begins if event.explicit else len(self.text)
+            self.document_ends.append(begins if event.explicit else len(self.text))
         elif event.__class__ is DocumentStartEvent:
-            raise self.error_at("a second document begins here; only one is read", begins)
+            if self.documents:
+                if not self._rules.several:
+                    raise self.error_at("a second document begins here; only one is read", begins)
+                self.document_ends[-1] = min(self.document_ends[-1], begins)
+            version = (1, 1) if self._rules.version == "1.1" else (1, 2)
+            if event.version and event.version != version:
+                raise self.error_at("%YAML {}.{} changes how values are read; remove it".format(*event.version), begins)
+            self.documents.append(len(self.values))
+            self.anchors.clear()
 
     def check_keys(self, collection: int) -> None:
         """Refuse duplicates in a mapping, as Backstage does ("Map keys must be unique")."""
@@ -301,6 +333,8 @@ class Stream:
             node = self.target(node)
         if isinstance(self.values[node], Mark):
             return None
+        if self._rules.version == "1.1":
+            return str(self.values[node])  # `on` is true there, and still the key that people look for
         return javascript_key(self._scalar(node))
 
     def plain(self, node: int) -> Any:
@@ -332,7 +366,7 @@ class Stream:
         for key_node, value in self.entries(node):
             key = self.key(key_node)
             if key is None:
-                raise self.error("a key that is itself a collection; make it a string", key_node)
+                raise self.key_error(key_node)
             result[key] = self._plain(value, done)
         return result
 
@@ -340,8 +374,14 @@ class Stream:
         self.check_tag(node)
         tag, value = self.tag(node), self.values[node]
         if tag is None:
-            return value if self.style(node) else resolve(value)
-        return resolve(value, tag)
+            return value if self.style(node) else self._resolve(value)
+        return self._resolve(value, tag)
+
+    def key_error(self, key: int) -> YamlPatchError:
+        """What is wrong with a key that is a collection."""
+        if self.starts and _is_template(self.text, self.starts[key]):
+            return self.error(TEMPLATE_MESSAGE, key)
+        return self.error("a key that is itself a collection; make it a string", key)
 
     def error(self, message: str, node: int | None = None) -> YamlPatchError:
         at = self.starts[node] if node is not None and node < len(self.starts) else None
@@ -352,6 +392,15 @@ class Stream:
 
 
 _CHUNK = 64
+with contextlib.suppress(NameError):
+    _OF_NODES = (
+        ScalarEvent,
+        MappingStartEvent,
+        SequenceStartEvent,
+        MappingEndEvent,
+        SequenceEndEvent,
+        AliasEvent,
+    )
 _BEHIND_NAMES = ("", " ", "\t", "\n", "\r", ",", "]", "}")
 _KEY_SIGN = re.compile(r"\?(?!\s)")
 _VALUE_SIGN = re.compile(r":(?!\s)(?<![\"'\]}]:)")  # `{"a":1}` is for both the same
@@ -372,6 +421,34 @@ def _hide_lookalikes(text: str) -> tuple[str, dict[int, int]]:
     return text.translate(forth) if forth else text, {code: char for char, code in forth.items()}
 
 
+def _without_lookalikes(text: str) -> str:
+    """Refuse the characters that YAML 1.1 takes for line breaks, and no editor does."""
+    found = re.search(f"[{_LOOKALIKE_BREAKS}]", text)
+    if found:
+        raise YamlPatchError(
+            f"the character U+{ord(found.group()):04X} is a line break in YAML 1.1; write an escape in double quotes",
+            *place(text, found.start()),
+        )
+    return text
+
+
+# Templates that were not rendered; `${{ }}` of GitHub is a string like any other.
+_TEMPLATE = re.compile(r"(?<!\$)\{\{|\{%|<%")
+
+
+def _is_template(text: str, index: int) -> bool:
+    """Whether a template's sign stands on the line of a place."""
+    start = text.rfind("\n", 0, index) + 1
+    end = text.find("\n", index)
+    return bool(_TEMPLATE.search(text[start : end if end >= 0 else len(text)]))
+
+
+TEMPLATE_MESSAGE = (
+    "a template stands here that is not rendered (Jinja, Helm or the like), so this is not YAML yet; "
+    "edit what it is rendered to, or put the template in quotes"
+)
+
+
 _UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -386,5 +463,8 @@ def _syntax_error(text: str, error: Exception) -> YamlPatchError:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error)
     context = getattr(error, "context", None)
+    for place_of in (mark, getattr(error, "context_mark", None)):
+        if place_of is not None and _is_template(text, place_of.index):
+            return YamlPatchError(TEMPLATE_MESSAGE, place_of.line + 1, place_of.column + 1)
     message = f"{problem} ({context})" if context else problem
     return YamlPatchError(message) if mark is None else YamlPatchError(message, mark.line + 1, mark.column + 1)

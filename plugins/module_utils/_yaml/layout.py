@@ -18,6 +18,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events i
     SEQUENCE,
     Mark,
     Stream,
+    Style,
     YamlPatchError,
     place,
 )
@@ -64,14 +65,14 @@ class Layout:
 
     # locate
 
-    def find(self, path: Path) -> tuple[int | None, int, list[int]]:
+    def find(self, path: Path, document: int = 0) -> tuple[int | None, int, list[int]]:
         """Walk a path.
 
         Returns:
             The node or None; how many steps of the path are there; the collections on the way.
         """
         stream = self.stream
-        node = 0
+        node = stream.documents[document]
         way: list[int] = []
         for depth, step in enumerate(path):
             mark = stream.values[node]
@@ -83,6 +84,8 @@ class Layout:
                 wanted = "mapping" if isinstance(step, str) else "sequence"
                 raise stream.error(f"{dotted(path[:depth])} is {self.kind(node)}, not a {wanted}", node)
             stream.check_tag(node)
+            if node in stream.suspects:
+                stream.check_keys(node)
             way.append(node)
             entry = self.entry(node, step)
             if entry is None:
@@ -268,6 +271,13 @@ class Layout:
         found = _PROPERTIES.match(self.text, start) if start < self.content_start(collection) else None
         return found.end() if found else None
 
+    def properties(self, node: int) -> list[str]:
+        """The anchor and the tag of a node, as they are written."""
+        if not isinstance(self.stream.styles[node], Style) or self.stream.values[node] is ALIAS:
+            return []
+        found = _PROPERTIES.match(self.text, self.stream.starts[node])
+        return found.group().split() if found else []
+
     def behind_blank_lines(self, index: int) -> int:
         found = _BLANK_LINES.match(self.text, index)
         return found.end() if found else index
@@ -322,7 +332,22 @@ class Layout:
         if sequence_step is None:
             sequence_step = mapping_step
         literal = behind is None or not _JOINS_LITERAL.match(self.text, behind)
-        return Writer(quote, always, mapping_step, sequence_step, literal)
+        writer = Writer(quote, always, mapping_step, sequence_step, literal)
+        if old is None or not heir:
+            return writer
+        if stream.style(old) == '"':
+            return writer._replace(literal=False)  # lines that stand in one string stay there
+        return self._with_block(writer, old) if self.is_block_scalar(old) else writer
+
+    def _with_block(self, writer: Writer, old: int) -> Writer:
+        """The style, indent and width of a block scalar."""
+        lines = self.text[self.line_end(self.behind_header(old)) : self.stream.ends[old]].split("\n")
+        indents = [len(line) - len(line.lstrip(" ")) for line in lines if line.strip()]
+        if not indents:
+            return writer
+        indent = min(indents)
+        width = max(len(line.rstrip()) for line in lines) - indent
+        return writer._replace(block=self.stream.style(old), block_indent=indent, width=max(width, 40))
 
     def _is_string(self, node: int) -> bool:
         return isinstance(self.stream.values[node], str) and isinstance(self.stream.plain(node), str)

@@ -38,12 +38,22 @@ from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.draft import MISSING, Drafting
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.editor import Editor, Region, spliced
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import END, Stream, YamlPatchError, place
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
+    END,
+    STRICT,
+    Rules,
+    Stream,
+    YamlPatchError,
+    place,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Path
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer import checked
 
-__all__ = ["MISSING", "Document", "Node", "YamlPatchError"]
+__all__ = ["MISSING", "Document", "Node", "Rules", "YamlPatchError"]
+
+# An edit that is pending: the method of Drafting, the number of the document, the arguments.
+_Operation = tuple[str, int, tuple[Any, ...]]
 
 
 class Node:
@@ -84,7 +94,15 @@ def _verify(old: Stream, new: Stream, regions: list[Region]) -> None:
     """Compare the parsed result with the wanted one, event by event."""
     at_old = at_new = 0
     touched: list[int] = []
-    for region in regions:
+    roots, shift = iter(old.documents), 0
+    root = next(roots, None)
+    expected: list[int] = []
+    for region in [*regions, None]:
+        while root is not None and (region is None or root <= region.start):
+            expected.append(root + shift)
+            root = next(roots, None)
+        if region is None:
+            break
         if region.start < at_old:
             raise _unproven(old, region.start)
         at_new = _same(old, new, at_old, region.start, at_new)
@@ -97,7 +115,9 @@ def _verify(old: Stream, new: Stream, regions: list[Region]) -> None:
                 raise _unproven(old, region.start)
             at_new = new.next(at_new)
             touched.append(at_new)
-        at_old = region.end
+        at_old, shift = region.end, at_new - region.end
+    if (old.documents and new.documents != expected) or (not old.documents and len(new.documents) != 1):
+        raise _unproven(old, 0)
     if _same(old, new, at_old, len(old.values), at_new) != len(new.values):
         raise _unproven(old, at_old)
     for node, behind in new.after.items():
@@ -122,23 +142,33 @@ def _unproven(old: Stream, node: int) -> YamlPatchError:
 
 
 class Document:
-    """One YAML document that is read once and edited any number of times.
+    """A YAML text that is read once and edited any number of times.
 
     Edits are collected, carried out together and proven once, when the text is asked for. All are made or none.
 
     Args:
-        text: the document; bytes are UTF-8, with or without a byte order mark.
+        text: bytes are UTF-8, with or without a byte order mark.
+        rules: how it is read, and whether there may be several documents.
+        through_aliases: a path may lead through an alias, and what aliases repeat may change.
+        keep_tags: where a value with a tag of its own (`!Ref`) is replaced, the new one gets that tag.
 
     Raises:
         YamlPatchError: not UTF-8, not YAML, duplicate keys, several documents, or read differently by YAML 1.1 and 1.2.
     """
 
-    def __init__(self, text: str | bytes) -> None:
+    def __init__(
+        self,
+        text: str | bytes,
+        rules: Rules = STRICT,
+        through_aliases: bool = False,
+        keep_tags: bool = False,
+    ) -> None:
+        self._rules, self._through_aliases, self._keep_tags = rules, through_aliases, keep_tags
         self._original = _decoded(text)
         self._bom = "\ufeff" if self._original.startswith("\ufeff") else ""
         self._load(self._original[len(self._bom) :])
-        self._pending: list[tuple[str, tuple[Any, ...]]] = []
-        self._read(Stream(self._body))
+        self._pending: list[_Operation] = []
+        self._read(Stream(self._body, rules=self._rules))
 
     def _load(self, body: str) -> None:
         if "\r" in body:
@@ -156,13 +186,15 @@ class Document:
 
     def _read(self, stream: Stream | None) -> None:
         self._editor = Editor(stream, self._eol) if stream else None
-        self._drafting: Drafting | None = None
+        if self._editor:
+            self._editor.through_aliases, self._editor.keep_tags = self._through_aliases, self._keep_tags
+        self._drafts: dict[int, Drafting] = {}
 
     @property
     def _current(self) -> Editor:
         """The text as it is, without what is pending."""
         if self._editor is None:
-            self._read(Stream(self._body))
+            self._read(Stream(self._body, rules=self._rules))
         assert self._editor is not None
         return self._editor
 
@@ -184,7 +216,7 @@ class Document:
             self._read(None)
             raise
 
-    def _one_by_one(self, pending: list[tuple[str, tuple[Any, ...]]], before: str) -> None:
+    def _one_by_one(self, pending: list[_Operation], before: str) -> None:
         """Carry the edits out each on its own: what one removes may be in the way of another."""
         self._body = before
         self._read(None)
@@ -197,40 +229,44 @@ class Document:
                 self._read(None)
                 self._carry_out([operation], lists_in_place=False)
 
-    def _carry_out(self, operations: list[tuple[str, tuple[Any, ...]]], lists_in_place: bool = True) -> None:
+    def _carry_out(self, operations: list[_Operation], lists_in_place: bool = True) -> None:
         editor = self._current
-        drafting = Drafting(editor)
-        for name, arguments in operations:
-            getattr(drafting, name)(*arguments)
+        self._drafts = {}
+        for name, document, arguments in operations:
+            getattr(self._draft(document), name)(*arguments)
         editor.lists_in_place = lists_in_place
-        editor.plan(drafting)
+        drafts, self._drafts = self._drafts, {}
+        editor.plan([drafts[number] for number in sorted(drafts)])
         if not editor.splices:
-            self._drafting = None
             return
         stream = editor.stream
         body = spliced(self._body, editor.splices)
         try:
-            result = Stream(body, for_edits=False)
+            result = Stream(body, for_edits=False, rules=self._rules)
         except YamlPatchError as error:
             raise _unproven(stream, editor.regions[0].start) from error
         _verify(stream, result, editor.regions)
         self._body = body
         self._read(None)
 
-    def _queue(self, name: str, *arguments: Any) -> Any:
-        done = getattr(self._draft(), name)(*arguments)
+    def _queue(self, name: str, document: int, *arguments: Any) -> Any:
+        done = getattr(self._draft(document), name)(*arguments)
         if done is not False:
-            self._pending.append((name, arguments))
+            self._pending.append((name, document, arguments))
         return done
 
-    def _draft(self) -> Drafting:
-        if self._drafting is None:
-            self._drafting = Drafting(self._current)
-        return self._drafting
+    def _draft(self, document: int) -> Drafting:
+        if document not in self._drafts:
+            self._drafts[document] = Drafting(self._current, document, self._through_aliases)
+        return self._drafts[document]
+
+    def __len__(self) -> int:
+        """The number of documents."""
+        return len(self._current.stream.documents)
 
     @property
     def tree(self) -> Any:
-        """The whole document as plain Python values, None where it is empty.
+        """The first document as plain Python values, None where it is empty.
 
         Raises:
             YamlPatchError: it holds what no configuration holds: keys that are collections, `!!binary` and the like.
@@ -238,6 +274,13 @@ class Document:
         self._flush()
         stream = self._current.stream
         return stream.plain(0) if stream.values else None
+
+    @property
+    def trees(self) -> list[Any]:
+        """All documents as plain Python values."""
+        self._flush()
+        stream = self._current.stream
+        return [stream.plain(node) for node in stream.documents]
 
     def check(self) -> None:
         """Look for what no configuration holds, without building the tree.
@@ -249,15 +292,15 @@ class Document:
         if self._current.stream.is_unusual:
             _unused = self.tree
 
-    def value(self, path: Path) -> Any:
+    def value(self, path: Path, document: int = 0) -> Any:
         """The plain value at a path with all edits so far, MISSING where there is none; nothing is carried out.
 
         Raises:
             YamlPatchError: as for `find`.
         """
-        return self._draft().get(_checked_path(path, root=True))
+        return self._draft(document).get(_checked_path(path, root=True))
 
-    def find(self, path: Path) -> Node | None:
+    def find(self, path: Path, document: int = 0) -> Node | None:
         """Look a path up.
 
         Args:
@@ -274,12 +317,12 @@ class Document:
         stream = editor.stream
         if not stream.values:
             return None
-        node, _depth, _way = editor.find(path)
+        node, _depth, _way = editor.find(path, document)
         if node is None:
             return None
         return Node(editor, node)
 
-    def set(self, path: Path, value: Any) -> None:
+    def set(self, path: Path, value: Any, document: int = 0) -> None:
         """Make what stands at a path equal to a value; parents that are missing are made.
 
         A path may lead to the item behind the last one of a sequence, which is added. A dict that is set on a mapping
@@ -289,14 +332,15 @@ class Document:
         Args:
             path: as for `find`, not empty.
             value: dict (keys are str), list, str, int, float, bool or None.
+            document: its number, from 0.
 
         Raises:
             YamlPatchError: the value cannot be written, or the way leads through an alias, a scalar or the wrong kind
                 of collection. Nothing is changed then.
         """
-        self._queue("set", _checked_path(path), checked(value))
+        self._queue("set", document, _checked_path(path), checked(value))
 
-    def insert(self, path: Path, index: int | None, value: Any) -> None:
+    def insert(self, path: Path, index: int | None, value: Any, document: int = 0) -> None:
         """Insert an item into the sequence at a path, which is made where it is missing.
 
         Args:
@@ -307,9 +351,9 @@ class Document:
         Raises:
             YamlPatchError: as for `set`.
         """
-        self._queue("insert", _checked_path(path), index, checked(value))
+        self._queue("insert", document, _checked_path(path, root=True), index, checked(value))
 
-    def delete(self, path: Path) -> bool:
+    def delete(self, path: Path, document: int = 0) -> bool:
         """Take away what stands at a path.
 
         Args:
@@ -321,7 +365,7 @@ class Document:
         Raises:
             YamlPatchError: as for `set`.
         """
-        return bool(self._queue("delete", _checked_path(path)))
+        return bool(self._queue("delete", document, _checked_path(path)))
 
     @property
     def text(self) -> str:
@@ -349,13 +393,13 @@ class Document:
         return self.text != self._original
 
 
-def _has_lists(operations: list[tuple[str, tuple[Any, ...]]]) -> bool:
+def _has_lists(operations: list[_Operation]) -> bool:
     """Whether any of them sets a list, somewhere in its value."""
 
     def holds(value: Any) -> bool:
         return isinstance(value, list) or (isinstance(value, dict) and any(map(holds, value.values())))
 
-    return any(holds(arguments[-1]) for _name, arguments in operations)
+    return any(holds(arguments[-1]) for _name, _document, arguments in operations)
 
 
 _STYLE_NAMES = {

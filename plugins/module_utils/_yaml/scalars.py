@@ -1,16 +1,21 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the scalars of YAML mean: the 1.2 core schema, as the npm package yaml 2.9 reads it.
+"""What the scalars of YAML mean: in 1.2, the core schema as the npm package yaml 2.9 reads it; in 1.1, as PyYAML does.
 
 Private to this collection: its interface may change in any release.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import re
 from typing import Any
+
+with contextlib.suppress(ImportError):  # the modules say what is missing: config_loader.HAS_YAML
+    import yaml
 
 MAX_INTEGER = 2**53 - 1  # beyond it JavaScript rounds
 NUMERIC = frozenset("-+.0123456789")
@@ -62,6 +67,40 @@ def _number(digits: str, base: int) -> int | float:
     return value if abs(value) <= MAX_INTEGER + 1 else float(value)
 
 
+class Timestamp:
+    """A date of YAML 1.1; equal to one that is written the same, and to no string."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Timestamp) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@functools.lru_cache(maxsize=4096)
+def resolve_11(text: str, tag: str | None = None) -> Any:
+    """What a plain scalar means in YAML 1.1: `yes` is true, 0777 octal, 1:30 sexagesimal, 2024-01-01 a date."""
+    reader = yaml.SafeLoader("")
+    found = reader.resolve(yaml.ScalarNode, text, (True, False))
+    if tag is not None and tag != found:
+        return text
+    if found == CORE + "timestamp":
+        return Timestamp(text)
+    if found[len(CORE) :] not in ("bool", "int", "float", "null"):
+        return text  # a string, and the keys << and =
+    try:
+        value = reader.construct_object(yaml.ScalarNode(found, text))
+    except ValueError:  # 0b_ looks like a number
+        return text
+    return value
+
+
 def javascript_key(value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -85,6 +124,8 @@ def equal(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(key in other and equal(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, Timestamp) or isinstance(other, Timestamp):
+        return bool(one == other)
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, (int, float)) and isinstance(other, (int, float)):

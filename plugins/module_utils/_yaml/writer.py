@@ -29,6 +29,10 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _LITERAL = re.compile(r"(?![\s])(?:[^\n]*[^\s]\n|\n)*[^\n]*[^\s]\n?")
 
 
+class Bare(str):
+    """A string that is written without quotes, for its tag makes it one."""
+
+
 class Writer(NamedTuple):
     """How new text is to look: the habits of the file at that place.
 
@@ -36,7 +40,10 @@ class Writer(NamedTuple):
         quote: ' or ", for strings that cannot be plain.
         always: quote every string.
         mapping_step, sequence_step: columns that a nested mapping or sequence is indented by.
-        literal: text of several lines may be written as a literal (`|`).
+        literal: a string of several lines may be written as a literal (`|`).
+        block: | or >, for strings, where the old one was written so; "" elsewhere.
+        block_indent: the column of its lines.
+        width: characters to fold its lines at.
     """
 
     quote: str = "'"
@@ -44,6 +51,9 @@ class Writer(NamedTuple):
     mapping_step: int = 2
     sequence_step: int = 2
     literal: bool = True
+    block: str = ""
+    block_indent: int = 0
+    width: int = 80
 
     def value(self, value: Any, column: int, compact: bool = False) -> tuple[str, list[str]]:
         """The text behind the indicator of an entry at `column`, and the lines below it.
@@ -55,11 +65,39 @@ class Writer(NamedTuple):
             return self._nested(self.entries(value, column + (2 if compact else self.mapping_step)), compact)
         if isinstance(value, list) and value:
             return self._nested(self.items(value, column + (2 if compact else self.sequence_step)), compact)
-        if self.literal and isinstance(value, str) and "\n" in value and _is_literal(value):
-            indent = " " * (column + self.mapping_step)
-            lines = value[:-1] if value.endswith("\n") else value
-            return "|" if value.endswith("\n") else "|-", [indent + line if line else "" for line in lines.split("\n")]
+        if isinstance(value, str) and self.literal and (self.block or "\n" in value) and _is_literal(value):
+            return self._block(value, column)
         return self.inline(value), []
+
+    def _block(self, text: str, column: int) -> tuple[str, list[str]]:
+        """A string as a literal, or folded where the old one was and this one can be."""
+        lines = (text[:-1] if text.endswith("\n") else text).split("\n")
+        sign = "|"
+        if self.block == ">" and not any(line[:1] in (" ", "\t") for line in lines):
+            sign, lines = ">", self._folded(lines)
+        indent = " " * (self.block_indent if self.block_indent > column else column + self.mapping_step)
+        return sign + ("" if text.endswith("\n") else "-"), [indent + line if line else "" for line in lines]
+
+    def _folded(self, lines: list[str]) -> list[str]:
+        """Lines of which each is one of the string's or, above a blank one, a part of it."""
+        folded: list[str] = []
+        for number, line in enumerate(lines):
+            if number and line:
+                folded.append("")
+            folded += self._wrapped(line)
+        return folded
+
+    def _wrapped(self, line: str) -> list[str]:
+        words = line.split(" ")
+        if "" in words:
+            return [line]
+        parts = [words[0]]
+        for word in words[1:]:
+            if len(parts[-1]) + 1 + len(word) > self.width and word[:1] not in ("\t",):
+                parts.append(word)
+            else:
+                parts[-1] += f" {word}"
+        return parts
 
     @staticmethod
     def _nested(lines: list[str], compact: bool) -> tuple[str, list[str]]:
@@ -89,6 +127,8 @@ class Writer(NamedTuple):
             return "{" + ", ".join(self.pair(key, item) for key, item in value.items()) + "}"
         if isinstance(value, list):
             return "[" + ", ".join(self.inline(item, flow=True) for item in value) + "]"
+        if isinstance(value, Bare):
+            return str(value)
         if isinstance(value, str):
             return self.string(value, flow)
         if value is None:
