@@ -40,3 +40,12 @@ def reported_by(module: Any) -> Iterator[None]:
         yield
     except CollectionError as error:
         module.fail_json(msg=str(error))
+
+
+@contextlib.contextmanager
+def named(subject: str) -> Iterator[None]:
+    """Put a subject, such as the path of a file, before the text of a CollectionError."""
+    try:
+        yield
+    except CollectionError as error:
+        raise CollectionError(f"{subject}: {error.message}", error.remedy, error.reason) from error

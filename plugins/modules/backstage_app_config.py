@@ -56,7 +56,7 @@ options:
     description:
       - The format of O(env_file), as in M(devportal.backstage.backstage_env_file).
     type: str
-    choices: [dotenv, systemd, shell]
+    choices: [dotenv, systemd]
     default: dotenv
   credentials:
     description:
@@ -304,7 +304,9 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config, config_loader
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config import AppConfigError
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import HAS_YAML
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    env_dotenv,
     env_file,
     git,
     masked_diff,
@@ -423,7 +425,7 @@ class _Run:
         try:
             with files.edit(path) as file:
                 env_file.read(file.data or b"", self.asked["env_format"])
-        except env_file.EnvFileError as error:
+        except CollectionError as error:
             raise AppConfigError(f"{path}: {error}") from error
 
     def blind(self) -> dict[str, Any]:
@@ -548,7 +550,7 @@ class _Run:
             self.tightened(password_file.path, mode)
             return True
         # Backstage trims the end; a file that an admin wrote without a line feed is as good.
-        there = (password_file.data or b"").decode("utf-8", "replace").rstrip(env_file.JS_SPACE)
+        there = (password_file.data or b"").decode("utf-8", "replace").rstrip(env_dotenv.JS_SPACE)
         return there != self.asked["password"]
 
     def ask_git(self, makes_backup: bool) -> None:
@@ -585,7 +587,7 @@ class _Run:
                 self.module.warn(f"{path} is for secrets, and git tracks it.")
 
     def tell_who_wins(self) -> None:
-        variables: dict[str, str | None] = {}
+        variables: dict[str, str] = {}
         there = []
         for name in self.files:
             if name == self.path or os.path.exists(name):
@@ -599,11 +601,11 @@ class _Run:
                 with files.edit(self.asked["env_file"]) as opened:
                     variables = env_file.read(opened.data or b"", self.asked["env_format"])
             standing = app_config.standing(self.path, there, variables)
-        except (env_file.EnvFileError, files.FileError) as error:
-            self.module.warn(f"What hides {self.path} could not be looked for: {error}")
-            return
         except config_loader.ConfigLoaderError as error:
             self.module.warn(f"Backstage would not start: {error}")
+            return
+        except CollectionError as error:
+            self.module.warn(f"What hides {self.path} could not be looked for: {error}")
             return
         self.result["effective_source"] = standing.effective_source
         for warning in standing.warnings:
@@ -672,7 +674,7 @@ def main() -> None:
             "path": {"type": "path"},
             "config_files": {"type": "list", "elements": "path"},
             "env_file": {"type": "path"},
-            "env_format": {"type": "str", "choices": ["dotenv", "systemd", "shell"], "default": "dotenv"},
+            "env_format": {"type": "str", "choices": list(env_file.FORMATS), "default": "dotenv"},
             "credentials": {"type": "str", "choices": list(app_config.CREDENTIALS), "default": "env"},
             "host": {"type": "str"},
             "port": {"type": "str", "default": "5432"},

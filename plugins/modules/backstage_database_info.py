@@ -48,7 +48,7 @@ options:
     description:
       - Its format, as in M(devportal.backstage.backstage_env_file).
     type: str
-    choices: [dotenv, systemd, shell]
+    choices: [dotenv, systemd]
     default: dotenv
   environment:
     description:
@@ -278,6 +278,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage imp
     database_checks,
     database_target,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, environment_option
 from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
@@ -285,20 +286,20 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql im
 MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
 
 
-def _environment(asked: dict) -> tuple[dict[str, str], list[str]]:
-    """Return the environment of Backstage, and the names whose values cannot be told."""
+def _environment(asked: dict) -> dict[str, str]:
+    """Return the environment of Backstage."""
     path = asked["env_file"]
     given = asked["environment"]
     if not path:
-        return given, []
+        return given
     try:
         with open(path.removeprefix("-"), "rb") as stream:
             found = env_file.read(stream.read(), asked["env_format"])
     except OSError as error:
         if path.startswith("-") and isinstance(error, FileNotFoundError):
-            return given, []
+            return given
         raise config_loader.ConfigLoaderError(f"{path}: the env file cannot be read: {error.strerror}.") from error
-    except env_file.EnvFileError as error:
+    except CollectionError as error:
         raise config_loader.ConfigLoaderError(f"{path}: {error}") from error
     return env_file.environment(found, asked["env_format"], given)
 
@@ -325,9 +326,9 @@ def _app(asked: dict) -> tuple[dict, check_report.Report]:
     report = check_report.Report()
     facts: dict = {}
     try:
-        environment, unknown = _environment(asked)
+        environment = _environment(asked)
         with files.acting_as(asked["os_user"]):
-            config = config_loader.load(asked["directory"], environment, asked["config_files"], unknown)
+            config = config_loader.load(asked["directory"], environment, asked["config_files"])
             target = database_target.Target(config, environment)
         facts["config_files"] = config.files
         facts.update(mode=target.mode, origins=target.origins())

@@ -13,7 +13,7 @@ description:
   - Sets or removes variables in a file of environment variables, with the quoting that its readers need.
   - Every other line stays as it is, byte for byte. A variable is changed where it stands; one that is not there is
     added at the end.
-  - A value that a format cannot hold is refused before anything is written.
+  - A value that the format cannot hold, and a file that its readers reject, are rejected before anything is written.
 author:
   - The devportal.backstage maintainers (@devportal)
 extends_documentation_fragment:
@@ -27,25 +27,27 @@ attributes:
 options:
   path:
     description:
-      - The file. It is made when it is missing; its directory must be there.
+      - Path of the file. It is created when it does not exist; its directory must exist.
     type: path
     required: true
   variables:
     description:
-      - The variables by name. Text and whole numbers are taken.
-      - With O(state=absent) only the names count.
+      - Variables by name. Values are strings or whole numbers.
+      - With O(state=absent) only the names matter.
     type: dict
     required: true
   format:
     description:
-      - V(dotenv) is read alike by the npm package dotenv (15 and newer; older ones where no value has a line feed),
-        by C(node --env-file) and by C(env_file) of Docker Compose. A program that expands variables after reading,
-        such as dotenv-expand or dotenv-cli, changes a C($) in a value all the same.
-      - C(docker run --env-file) takes quotes as part of the value, so give it values that need none.
-      - V(systemd) is for C(EnvironmentFile=) of a systemd unit.
-      - V(shell) is for C(sh) to source; new variables are exported.
+      - Format of the file.
+      - V(dotenv) is what the npm package dotenv (15 and later; earlier versions where no value contains a line feed),
+        C(node --env-file) and C(env_file) of Docker Compose read. What other lines of the file, or other programs
+        (C(node --env-file) of Node 20, dotenv-cli, dotenv-expand, env-cmd), make of the variables is checked, and the
+        module warns where they would get another value.
+      - V(systemd) is what C(EnvironmentFile=) of a systemd unit reads. A shell reads it as well, with
+        C(set -a; . FILE; set +a).
+      - C(docker run --env-file) takes quotes as part of the value, so use values that need none.
     type: str
-    choices: [dotenv, systemd, shell]
+    choices: [dotenv, systemd]
     default: dotenv
   state:
     description:
@@ -55,8 +57,9 @@ options:
     default: present
   mode:
     description:
-      - The file's permissions as an octal number in quotes.
-      - Without it a new file, and one that everybody could read or write, gets V(0600); any other file keeps its own.
+      - Permissions of the file as an octal number in quotes.
+      - "Default: V(0600) for a new file and for one that everybody could read or write; the current mode for any other
+        file."
     type: raw
 """
 
@@ -80,7 +83,7 @@ EXAMPLES = r"""
     variables:
       POSTGRES_PASSWORD: "{{ vault_backstage_password }}"
 
-- name: Take a variable away
+- name: Remove a variable
   devportal.backstage.backstage_env_file:
     path: /opt/backstage/.env
     state: absent
@@ -111,15 +114,16 @@ tightened:
   type: bool
   sample: false
 msg:
-  description: What was done, in a sentence.
+  description: Summary of what was done.
   returned: always
   type: str
-  sample: /opt/backstage/.env has its variables already.
+  sample: /opt/backstage/.env is up to date.
 """
 
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, named, reported_by
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     env_file,
     masked_diff,
@@ -129,22 +133,23 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files import 
 )
 
 
-def _text(name: str, value: object) -> str:
+def _string(name: str, value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     kind = {bool: "a boolean", type(None): "empty"}.get(type(value), f"a {type(value).__name__}")
-    raise env_file.EnvFileError(f"{name}: the value is {kind}; write it as text, in quotes.")
+    raise CollectionError(f"{name}: the value is {kind}.", "Write it as a string, in quotes.")
 
 
 def _apply(module: AnsibleModule) -> dict:
     asked = module.params
     path, form = asked["path"], asked["format"]
     present = asked["state"] == "present"
-    variables = {name: _text(name, value) if present else "" for name, value in asked["variables"].items()}
-    for name, value in variables.items():
-        env_file.check(name, value, form)
+    with named(path):
+        variables = {name: _string(name, value) if present else "" for name, value in asked["variables"].items()}
+        for name, value in variables.items():
+            env_file.check(name, value, form)
     rights = files.wanted_rights(path, asked, module.check_mode)
     if module.check_mode and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
         return {
@@ -152,7 +157,7 @@ def _apply(module: AnsibleModule) -> dict:
             "changed_variables": list(variables) if present else [],
             "mode": f"{0o600 if rights['mode'] is None else rights['mode']:04o}",
             "tightened": False,
-            "msg": f"{path} would be made once its directory is there." if present else f"{path} is not there.",
+            "msg": f"{path} would be created once its directory exists." if present else f"{path} does not exist.",
         }
     with files.edit(path) as file:
         return _edit(module, file, variables, rights)
@@ -168,8 +173,11 @@ def _edit(module: AnsibleModule, file: files.EditedFile, variables: dict[str, st
             return env_file.set_variables(before, some, form)
         return env_file.remove_variables(before, some, form)
 
-    after = applied(variables)
+    with named(path):
+        after = applied(variables)
     names = [name for name in variables if applied({name: variables[name]}) != before]
+    for warning in env_file.warnings(after, variables, form):
+        module.warn(f"{path}: {warning}")
     tightened = file.mode is not None and bool(file.mode & 0o007)
     if wanted["mode"] is None:
         wanted["mode"] = 0o600 if file.mode is None or tightened else file.mode
@@ -191,25 +199,23 @@ def _edit(module: AnsibleModule, file: files.EditedFile, variables: dict[str, st
             "before": env_file.masked(before, form),
             "after": env_file.masked(after, form, names),
         },
-        "msg": _sentence(path, changed, tightened, module.check_mode),
+        "msg": _sentence(path, changed, tightened, wanted["mode"], module.check_mode),
     }
 
 
-def _sentence(path: str, changed: bool, tightened: bool, check_mode: bool) -> str:
+def _sentence(path: str, changed: bool, tightened: bool, mode: int, check_mode: bool) -> str:
     if not changed:
-        return f"{path} is as wanted already."
-    closed = " It was open to everybody; now only its owner reads it." if tightened and not check_mode else ""
-    if tightened and check_mode:
-        closed = " It is open to everybody, which would end."
+        return f"{path} is up to date."
+    closed = f" World access {'would be' if check_mode else 'was'} removed (mode {mode:04o})." if tightened else ""
     return f"{path} {'would be' if check_mode else 'was'} changed.{closed}"
 
 
 def _show_what_is_no_secret(module: AnsibleModule) -> None:
-    """Let the result tell path, mode and names: a user `backstage` would be masked in /opt/backstage/.env, too."""
+    """Let the result show path, mode and names: a user `backstage` would be masked in /opt/backstage/.env, too."""
     values = {name: str(value) for name, value in module.params["variables"].items() if value is not None}
-    told = (module.params["path"], "0123456789", *values)
+    shown = (module.params["path"], "0123456789", *values)
     secret = {value for name, value in values.items() if masked_diff.is_secret((name.replace("_", "-"),), value)}
-    module.no_log_values -= {value for value in values.values() if any(value in text for text in told)} - secret
+    module.no_log_values -= {value for value in values.values() if any(value in text for text in shown)} - secret
 
 
 def main() -> None:
@@ -226,12 +232,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     _show_what_is_no_secret(module)
-    try:
+    with reported_by(module):
         result = _apply(module)
-    except env_file.EnvFileError as error:
-        module.fail_json(msg=f"{module.params['path']}: {error}")
-    except files.FileError as error:
-        module.fail_json(msg=str(error))
     if result["tightened"] and not module.check_mode:
         module.warn(result["msg"])
     module.exit_json(path=module.params["path"], **result)

@@ -76,7 +76,7 @@ options:
   env_format:
     description: Its format, as in M(devportal.backstage.backstage_env_file).
     type: str
-    choices: [dotenv, systemd, shell]
+    choices: [dotenv, systemd]
     default: dotenv
   environment:
     description:
@@ -152,17 +152,14 @@ msg:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config, config_loader, rotation
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import rotation
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import HAS_YAML
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     env_file,
     environment_option,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._files import (
-    replacement as files,
-)
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
 
 MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
 # What cannot be known before site.yml has run; check mode does not fail for it.
@@ -196,14 +193,7 @@ def main() -> None:
         result = _run(module)
     except postgresql.PostgresqlError as error:
         _cannot(module, str(error), not_yet=error.reason in _NOT_YET)
-    except (
-        rotation.RotationError,
-        app_config.AppConfigError,
-        config_loader.ConfigLoaderError,
-        env_file.EnvFileError,
-        files.FileError,
-        scram.ScramError,
-    ) as error:
+    except CollectionError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
 
 SECRETS = [
@@ -55,7 +56,7 @@ def spread(form):
     for number, value in enumerate(values):
         try:
             env_file.check("A", value, form)
-        except env_file.EnvFileError:
+        except CollectionError:
             continue
         taken[f"V{number}"] = value
     assert len(taken) > 200

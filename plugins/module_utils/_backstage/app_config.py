@@ -21,7 +21,8 @@ from typing import Any, Callable, Union
 from urllib.parse import unquote, urlsplit
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._files.env_file import JS_SPACE, NAME
+from ansible_collections.devportal.backstage.plugins.module_utils._files.env_assignment import NAME
+from ansible_collections.devportal.backstage.plugins.module_utils._files.env_dotenv import JS_SPACE
 
 with contextlib.suppress(ImportError):  # no PyYAML: wishes can still be checked, and the caller says what is missing
     from ansible_collections.devportal.backstage.plugins.module_utils._backstage import config_loader
@@ -418,19 +419,18 @@ def choose(files: Sequence[str], literal: bool) -> str:
     return files[0]
 
 
-def standing(path: str, files: Sequence[str], variables: Mapping[str, str | None]) -> Standing:
+def standing(path: str, files: Sequence[str], variables: Mapping[str, str]) -> Standing:
     """Tell which file or variable takes precedence for each key that this collection sets, once `path` sets them all.
 
     Args:
         path: one of the files.
         files: those that Backstage loads, in load order; they are read from the disk.
-        variables: what its environment sets; None for what cannot be told.
+        variables: what its environment sets.
 
     Raises:
         ConfigLoaderError: Backstage would not start with these files.
     """
-    known = {name: value for name, value in variables.items() if value is not None}
-    config = config_loader.load(os.path.dirname(path), known, files, variables.keys() - known.keys())
+    config = config_loader.load(os.path.dirname(path), variables, files)
     place = files.index(path)
     effective_source = {}
     hiding: dict[str, tuple[str, list[str]]] = {}  # by file or variable, each with the first place in it

@@ -15,12 +15,12 @@ import json
 import os
 import pwd
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Union
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._files.env_file import JS_SPACE
+from ansible_collections.devportal.backstage.plugins.module_utils._files.env_dotenv import JS_SPACE
 
 try:
     import yaml
@@ -65,12 +65,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A key that Backstage leaves out, because `variable` is not set (`known`), or cannot be told (not `known`)."""
+    """A key that Backstage leaves out, because `variable` is not set."""
 
     key: str
     place: str
     variable: str
-    known: bool
 
 
 @dataclass
@@ -135,7 +134,6 @@ def load(
     directory: str,
     environment: Mapping[str, str],
     config_files: Sequence[str] = (),
-    unknown: Iterable[str] = (),
 ) -> Config:
     """Read the configuration of a backend.
 
@@ -143,13 +141,12 @@ def load(
         directory: the root of the app; relative paths start here.
         environment: the backend's environment variables.
         config_files: its --config options in their order; empty means the default files.
-        unknown: variables that are set to something that cannot be told.
 
     Raises:
         ConfigLoaderError: Backstage would end with an error that makes backend.database unknown, too.
     """
     files = [os.path.join(directory, name) for name in config_files] or default_files(directory, environment)
-    layers = [_read_file(path, _Environment(environment, frozenset(unknown))) for path in files]
+    layers = [_read_file(path, _Environment(environment)) for path in files]
     layers.append(_read_variables(environment))
     reader: ConfigReader | None = None
     for layer in layers:
@@ -293,7 +290,6 @@ def js_string(value: Any) -> str:
 @dataclass(frozen=True)
 class _Environment:
     variables: Mapping[str, str]
-    unknown: frozenset[str]
 
     def get(self, name: str) -> str | None:
         value = self.variables.get(name)
@@ -406,7 +402,7 @@ class _Transformation:
             name = js_trim(name)
             found = self._environment.get(name)
             value = found or js_trim(fallback) or None if separator else found
-            if name in self._environment.unknown or value is None:
+            if value is None:
                 return self._drop(path, where, name)
             parts[index] = value
             if found:
@@ -430,7 +426,7 @@ class _Transformation:
             raise wrong(f"a variable in the value of {kind_of} is not set; set it.")
         if kind_of == "$env":
             found = self._environment.get(target)
-            if found is None or target in self._environment.unknown:
+            if found is None:
                 return self._drop(path, where, target)
             self._keep(path, where, (target,))
             return found
@@ -484,8 +480,7 @@ class _Transformation:
 
     def _drop(self, path: Path, where: Callable[[Path], str], name: str) -> Any:
         if path[: len(_KEPT)] == _KEPT:
-            known = name not in self._environment.unknown
-            self._layer.dropped.append(Dropped(_dotted(path), where(path), name, known))
+            self._layer.dropped.append(Dropped(_dotted(path), where(path), name))
         return MISSING
 
 

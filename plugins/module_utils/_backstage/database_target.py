@@ -345,8 +345,6 @@ class Target:
         dropped = self._config.dropped(f"{KEY}.{key}") or self._config.dropped(f"{KEY}.{key.split('.', maxsplit=1)[0]}")
         if dropped is None:
             return "is not set"
-        if not dropped.known:
-            return f"comes from the variable {dropped.variable} ({dropped.place}), whose value only a shell can tell"
         return f"is left out, because the variable {dropped.variable} ({dropped.place}) is not set"
 
     def remedy(self, key: str) -> str:
@@ -373,8 +371,7 @@ class Target:
         text = f"{KEY}.{key} {self.explain(key)}"
         if dropped:
             remedy = self.remedy(key)
-        known = dropped is None or dropped.known
-        return TargetError("configuration", f"{what}: {text}." if what else f"{text}.", remedy, known)
+        return TargetError("configuration", f"{what}: {text}." if what else f"{text}.", remedy)
 
     def _place(self, key: str) -> str:
         origin = self._config.origin(key)

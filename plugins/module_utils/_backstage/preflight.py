@@ -18,6 +18,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app
     check_password,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_session import SUPPORTED_MAJORS
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
 
@@ -171,12 +172,12 @@ def variable_problems(prefix: str, variables: Mapping[str, object], env_format: 
     Args:
         prefix: the role's variable prefix.
         variables: name to value.
-        env_format: dotenv, systemd or shell.
+        env_format: dotenv or systemd.
     """
     for name, value in variables.items():
         try:
             env_file.check(name, str(value), env_format)
-        except env_file.EnvFileError as error:
+        except CollectionError as error:
             yield f"{prefix}_env_file: {error}"
 
 

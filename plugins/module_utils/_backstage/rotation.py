@@ -225,12 +225,12 @@ class Places:
 
         Raises:
             RotationError: they do not point at PostgreSQL with a user and a password.
-            files.FileError, config_loader.ConfigLoaderError, env_file.EnvFileError: they cannot be read.
+            CollectionError: they cannot be read.
         """
         data = _read(self.env_file.removeprefix("-")) if self.env_file else None
         found = {**env_file.read(data or b"", self.env_format), **(instead or {})}
-        variables, unknown = env_file.environment(found, self.env_format, self.environment)
-        config = config_loader.load(self.directory, variables, self.config_files, unknown)
+        variables = env_file.environment(found, self.env_format, self.environment)
+        config = config_loader.load(self.directory, variables, self.config_files)
         try:
             target = database_target.Target(config, variables)
             if target.client("catalog") != "pg":
@@ -248,7 +248,7 @@ class Places:
         """What `holder` holds with another password.
 
         Raises:
-            RotationError, env_file.EnvFileError: the file cannot hold it.
+            CollectionError: the file cannot hold it.
         """
         if self.credentials == "env":
             return env_file.set_variables(data, {self.password_variable: password}, self.env_format)

@@ -280,10 +280,10 @@ def test_values_know_where_they_come_from(tmp_path):
 
 def test_dropped_keys_know_their_variable(tmp_path):
     text = "backend:\n  database:\n    connection:\n      password: ${P}\n      user: ${U}\n"
-    config = database(tmp_path, text, {}, unknown=["U"])
+    config = database(tmp_path, text, {})
     dropped = config.dropped("backend.database.connection.password")
-    assert (dropped.variable, dropped.place, dropped.known) == ("P", f"{tmp_path / 'app-config.yaml'}:4", True)
-    assert config.dropped("backend.database.connection.user").known is False
+    assert (dropped.variable, dropped.place) == ("P", f"{tmp_path / 'app-config.yaml'}:4")
+    assert config.dropped("backend.database.connection.user").variable == "U"
 
 
 @pytest.mark.parametrize(
