@@ -144,6 +144,17 @@ class Drafting:
         draft = self.look(path)
         return MISSING if draft is None else self.plain(draft)
 
+    def kind(self, path: Path) -> str | None:
+        """Whether a mapping, a sequence or a scalar stands at a path; None for null and nothing."""
+        draft = self.look(path)
+        if draft is None or isinstance(draft, Value):
+            kinds = {dict: "mapping", list: "sequence", type(None): None}
+            return None if draft is None else kinds.get(type(draft.value), "scalar")
+        node = draft.node
+        if self._stream.values[node] is ALIAS:
+            node = self._stream.target(node)
+        return None if self._layout.is_null(node) else self._layout.kind(node)
+
     def look(self, path: Path) -> Draft | None:
         """The draft at a path, None where there is none; nothing is opened."""
         draft: Draft | None = self.root

@@ -300,6 +300,14 @@ class Document:
         """
         return self._draft(document).get(_checked_path(path, root=True))
 
+    def kind(self, path: Path, document: int = 0) -> str | None:
+        """Whether a mapping, a sequence or a scalar stands at a path, with all edits so far; None for null and nothing.
+
+        Raises:
+            YamlPatchError: as for `find`.
+        """
+        return self._draft(document).kind(_checked_path(path, root=True))
+
     def find(self, path: Path, document: int = 0) -> Node | None:
         """Look a path up.
 
