@@ -12,7 +12,13 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import ALIAS, MAPPING, Stream
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
+    ALIAS,
+    MAPPING,
+    STRICT,
+    Rules,
+    Stream,
+)
 
 MASK = "********"
 
@@ -44,7 +50,7 @@ class _Secret:
     end: int
 
 
-def masked_diff(before: bytes, after: bytes, name: str) -> str:
+def masked_diff(before: bytes, after: bytes, name: str, rules: Rules = STRICT) -> str:
     """Show what changed from `before` to `after`, both UTF-8 YAML that the patch reads.
 
     Masked are the values of keys that look like a secret (`password`, `token`, `clientSecret`, `connectionString`, ...)
@@ -55,12 +61,13 @@ def masked_diff(before: bytes, after: bytes, name: str) -> str:
     Args:
         before, after: the whole file.
         name: what to call it.
+        rules: how they are read.
 
     Returns:
         The diff as diff(1) writes it; empty where nothing differs.
     """
     old, new = (data.decode("utf-8", "replace").removeprefix("\ufeff") for data in (before, after))
-    old_secrets, new_secrets = _secrets(old), _secrets(new)
+    old_secrets, new_secrets = _secrets(old, rules), _secrets(new, rules)
     known = {secret.path: secret.value for secret in old_secrets}
     changed = {secret.path for secret in new_secrets if known.get(secret.path, secret.value) != secret.value}
     values = {secret.value for secret in old_secrets + new_secrets if len(secret.value) >= _WORTH_HUNTING}
@@ -94,13 +101,13 @@ def _open_names(text: str) -> set[str]:
     }
 
 
-def _secrets(text: str) -> list[_Secret]:
+def _secrets(text: str, rules: Rules) -> list[_Secret]:
     """The scalars that look like a secret, in the order of the text."""
     # By the reader of the patch, since another one may refuse what that one took.
-    stream = Stream(text if text.endswith("\n") else f"{text}\n")
+    stream = Stream(text if text.endswith("\n") else f"{text}\n", rules=rules)
     found: dict[int, _Secret] = {}
     seen: set[tuple[int, bool]] = set()
-    todo: list[tuple[tuple[str, ...], int]] = [((), 0)] if stream.values else []
+    todo: list[tuple[tuple[str, ...], int]] = [((str(at),), node) for at, node in enumerate(stream.documents)]
     while todo:
         path, node = todo.pop()
         if stream.values[node] is ALIAS:

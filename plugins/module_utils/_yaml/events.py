@@ -202,6 +202,8 @@ class Stream:
 
     def _settle(self, suspects: list[int], all_keys: set[Any]) -> None:
         """Refuse duplicate keys, or remember where to look for them."""
+        if MAPPING in all_keys and self.starts:
+            self._refuse_templates()
         self.is_unusual |= MAPPING in all_keys or SEQUENCE in all_keys or bool(self.aliases)
         if any(isinstance(key, Mark) or key in WORDS or key[:1] in NUMERIC for key in all_keys):
             suspects = list(self.after)  # 0x10 and 16 are the same key, null and ~ too
@@ -210,6 +212,14 @@ class Stream:
             return
         for node in suspects:
             self.check_keys(node)
+
+    def _refuse_templates(self) -> None:
+        """`a: {{ x }}` is a mapping that has a mapping as its key, and nobody means that."""
+        for mapping in self.after:
+            if self.values[mapping] is MAPPING and self.values[mapping + 1] is MAPPING:
+                key = mapping + 1
+                if self.text[self.starts[mapping] : self.starts[key] + 1] == "{{":
+                    raise self.key_error(key)
 
     def _texts_of_keys(self, mapping: int) -> list[Any]:
         """The keys of the mapping that ends here, as they are written."""
@@ -463,8 +473,12 @@ def _syntax_error(text: str, error: Exception) -> YamlPatchError:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error)
     context = getattr(error, "context", None)
-    for place_of in (mark, getattr(error, "context_mark", None)):
-        if place_of is not None and _is_template(text, place_of.index):
-            return YamlPatchError(TEMPLATE_MESSAGE, place_of.line + 1, place_of.column + 1)
+    for found in (mark, getattr(error, "context_mark", None)):
+        if found is not None and _is_template(text, found.index):
+            return YamlPatchError(TEMPLATE_MESSAGE, found.line + 1, found.column + 1)
+    if mark is not None and mark.line:
+        above = text[: text.rfind("\n", 0, mark.index)].rpartition("\n")[2]
+        if _TEMPLATE.match(above.lstrip()):  # it begins a scalar that the next line cannot go on
+            return YamlPatchError(TEMPLATE_MESSAGE, mark.line, 1)
     message = f"{problem} ({context})" if context else problem
     return YamlPatchError(message) if mark is None else YamlPatchError(message, mark.line + 1, mark.column + 1)

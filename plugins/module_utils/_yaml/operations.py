@@ -90,7 +90,7 @@ def patched(data: bytes, patches: Sequence[Patch], options: Options) -> Result:
         if any(changes):
             applied.append(number)
     try:
-        return Result(document.data, applied)
+        return Result(document.data, applied if document.changed else [])
     except YamlPatchError as error:
         raise _blamed(data, patches, options, numbers, error) from error
 
