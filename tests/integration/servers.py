@@ -121,7 +121,7 @@ class Server:
         return path
 
     def configure(self, settings, rules=()) -> None:
-        """Write the settings and the access rules; `start` or `reload` makes them count."""
+        """Write the settings and the access rules; `start` or `restart` loads them."""
         own = {"port": self.port, "unix_socket_directories": self.socket_directory}
         lines = [f"{key} = '{value}'\n" for key, value in {**_SETTINGS, **own, **settings}.items()]
         self.write("data/postgresql.auto.conf", "".join(lines))
@@ -158,9 +158,6 @@ class Server:
 
     def stop(self) -> None:
         self._control("-m", "immediate", "stop")
-
-    def reload(self) -> None:
-        self._control("reload")
 
     def restart(self) -> None:
         self._control("-m", "fast", "-l", self.log, "restart")

@@ -18,18 +18,14 @@ import sys
 import time
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import (
-    clusters,
-    installed_versions,
-    starts_at_boot,
-)
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import connect
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.debian import Debian, _service_enabled
 from conftest import _RUNNER
 from servers import free_port, major, self_signed
 
 if os.geteuid() != 0:
     pytest.skip("makes clusters with pg_createcluster, which needs root", allow_module_level=True)
-if shutil.which("pg_createcluster") is None or not installed_versions():
+if shutil.which("pg_createcluster") is None or not Debian().installed_versions():
     pytest.skip("needs Debian's postgresql and postgresql-common", allow_module_level=True)
 
 VERSION = major()
@@ -37,11 +33,13 @@ BASE = {"listen_addresses": ["localhost"], "shared_buffers": "16MB", "fsync": Fa
 RULES = [{"type": "host", "users": ["backstage"], "address": "10.0.0.0/8"}]
 NOTHING_DONE = {"changed": False, "started": False, "reloaded": False, "restarted": False, "pending_restart": []}
 
+FORETOLD = (*NOTHING_DONE, "created", "host", "port")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _service():
     """This machine's own service, which the module enables, is left as it was."""
-    was_enabled = starts_at_boot()
+    was_enabled = _service_enabled()
     yield
     if not was_enabled:
         by_systemd = os.path.isdir("/run/systemd/system")
@@ -76,8 +74,11 @@ class Made:
         return self._run("postgresql_config", check=check, diff=diff, **self.arguments(settings, rules, **more))
 
     def ok(self, *arguments, **more):
+        """The result, which is what check mode has foretold."""
+        foretold = self.run(*arguments, check=True, **more)
         result = self.run(*arguments, **more)
         assert not result["failed"], result["msg"]
+        assert {key: foretold[key] for key in FORETOLD} == {key: result[key] for key in FORETOLD}
         return result
 
     def refused(self, *arguments, **more):
@@ -95,7 +96,7 @@ class Made:
         result = self.run(*arguments, **more)
         assert result["failed"], result
         assert {path: value[0] for path, value in self.files().items()} == before
-        assert "The files are as they were, and the server runs with them." in result["msg"]
+        assert "Changes were rolled back; the server is running with the previous configuration." in result["msg"]
         assert self.query("SELECT count(*) FROM pg_settings WHERE pending_restart") == [(0,)]
         return result["msg"]
 
@@ -112,7 +113,7 @@ class Made:
         return found
 
     def cluster(self):
-        return next(one for one in clusters() if one.name == self.name)
+        return next(one for one in Debian().clusters() if one.name == self.name)
 
     def query(self, statement):
         server = self.cluster().settled()
@@ -196,27 +197,27 @@ class TestMaking:
         result = one.run(check=True, diff=True)
         assert result["changed"]
         assert result["created"]
-        assert f"Cluster {VERSION}/{one.name} would be made" in result["msg"]
+        assert f"Cluster {VERSION}/{one.name} would be created" in result["msg"]
         assert len(result["diff"]) == 2
         assert not one.config.exists()
 
     @pytest.mark.parametrize("check", [True, False])
     def test_a_bare_host(self, run_module, made, tmp_path, check):
-        arguments = made.arguments(version=17, cluster="main", create="omit")
+        arguments = made.arguments({"port": free_port()}, version=17, cluster="main", create="omit")
         result = run_module("postgresql_config", check=check, env={"PATH": str(tmp_path)}, **arguments)
         if check:
             assert result["changed"]
-            assert result["port"] == made.port
-            assert "Cluster 17/main would be made" in result["msg"]
+            assert result["port"] == arguments["settings"]["port"]
+            assert "Cluster 17/main would be created" in result["msg"]
         else:
-            assert "install the packages postgresql and postgresql-common" in result["msg"]
+            assert "Install the packages postgresql and postgresql-common" in result["msg"]
 
     def test_refuses_before_anything(self, run_module):
         one = Made(run_module)
         assert "older than 99, the oldest" in one.run(minimum_version=99)["msg"]
-        assert f"There is no cluster {VERSION}/{one.name}" in one.run(create=False)["msg"]
-        assert "install the package postgresql-99" in one.run(version=99)["msg"]
-        assert "no good name" in one.run(cluster="a-b")["msg"]
+        assert f"cluster: there is none {VERSION}/{one.name}" in one.run(create=False)["msg"]
+        assert "of PostgreSQL 99 are not installed" in one.run(version=99)["msg"]
+        assert '"a-b" is not a valid name' in one.run(cluster="a-b")["msg"]
         assert "access_rules, rule 1" in one.run(rules=[{**RULES[0], "address": "10.0.0.1"}])["msg"]
         assert "port" in one.run({"port": "abc"})["msg"]
         assert not one.config.exists()
@@ -244,7 +245,7 @@ class TestMaking:
         start.write_bytes(start.read_bytes().replace(b"\nauto\n", b"\n" + mode + b"\n"))
         before = {path: value[0] for path, value in made.files().items()}
         result = made.run({"work_mem": "12XB"}, check=check)
-        assert "no setting or rule was changed" in result["msg"]
+        assert "No setting or rule was changed" in result["msg"]
         assert {path: value[0] for path, value in made.files().items()} == before
         assert made.cluster().status == "down"
 
@@ -252,7 +253,7 @@ class TestMaking:
         one = Made(run_module)
         try:
             text = one.run({"work_mem": "12XB"}, initdb_options=["--no-sync"])["msg"]
-            assert "no setting or rule was changed" in text
+            assert "No setting or rule was changed" in text
             assert (one.cluster().status, one.cluster().start) == ("down", "manual")
             assert one.ok()["started"]
             assert one.cluster().start == "auto"
@@ -309,15 +310,15 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"work_mem": "12XB"}, 'settings: work_mem = "12XB": PostgreSQL says: invalid value.*Valid units'),
+            ({"work_mem": "12XB"}, 'settings: work_mem = "12XB": PostgreSQL reports: invalid value.*Valid units'),
             ({"log_statement": "every"}, 'log_statement = "every".*Available values: none, ddl, mod, all'),
             ({"max_connections": "many"}, 'settings: max_connections = "many"'),
-            ({"max_conections": 10}, "has no setting max_conections; is max_connections meant?"),
+            ({"max_conections": 10}, "has no setting max_conections; did you mean max_connections"),
             ({"block_size": 8192}, "block_size is fixed when PostgreSQL is built"),
             ({"shared_preload_libraries": ["nothing_such"]}, "shared_preload_libraries names nothing_such, but there"),
             ({"shared_preload_libraries": '""'}, "has an empty name"),
             ({"port": "abc"}, 'port is "abc"'),
-            ({"data_directory": "/tmp"}, "data_directory belongs to Debian"),
+            ({"data_directory": "/tmp"}, "data_directory is set by"),
         ],
     )
     def test_refused(self, made, settings, message, check):
@@ -330,7 +331,7 @@ class TestSettings:
 
     def test_a_port_in_use(self, made, postgres_server):
         text = made.refused({"port": postgres_server.port})
-        assert f"Port {postgres_server.port} is in use by process" in text
+        assert f"port: {postgres_server.port} is already used by process" in text
         assert "(postgres)" in text
 
     def test_a_restart_that_fails(self, made):
@@ -354,7 +355,7 @@ class TestSettings:
         try:
             for check in (True, False):
                 text = made.run({"work_mem": "5MB"}, check=check)["msg"]
-                assert "settings: work_mem is also set in" in text
+                assert "settings: work_mem is overridden in" in text
                 assert "ALTER SYSTEM RESET work_mem" in text
             assert b"work_mem" not in made.settings_file.read_bytes()
             made.ok({"work_mem": "9MB"})
@@ -367,20 +368,66 @@ class TestSettings:
         main.write_bytes(old + b"work_mem = '9MB'\n")
         try:
             text = made.run({"work_mem": "5MB"})["msg"]
-            assert f"work_mem is also set in {main}, line {len(old.splitlines()) + 1}" in text
+            assert f"work_mem is overridden in {main}, line {len(old.splitlines()) + 1}" in text
             assert b"work_mem" not in made.settings_file.read_bytes()
         finally:
             main.write_bytes(old)
 
-    def test_conf_d_is_not_read(self, made):
+    def test_conf_d_is_not_included(self, made):
+        """A marked block includes it, as long as our file is there."""
         main = made.config / "postgresql.conf"
         old = main.read_bytes()
-        main.write_bytes(old.replace(b"\ninclude_dir", b"\n#include_dir"))
+        new = old.replace(b"\ninclude_dir", b"\n#include_dir")
+        main.write_bytes(new)
         try:
-            for settings in ({"work_mem": "5MB"}, {}):
-                assert "add the line \"include_dir = 'conf.d'\"" in made.run(settings)["msg"]
+            previewed = made.run({"work_mem": "5MB"}, check=True, diff=True)
+            assert not previewed["failed"], previewed["msg"]
+            assert [entry["after_header"] for entry in previewed["diff"]] == [str(made.settings_file), str(main)]
+            assert main.read_bytes() == new
+            made.ok({"work_mem": "5MB"})
+            assert made.query("SHOW work_mem") == [("5MB",)]
+            assert main.read_bytes().startswith(new)
+            assert not made.ok({"work_mem": "5MB"})["changed"]
+            made.ok(state="absent")
+            assert main.read_bytes() == new
         finally:
             main.write_bytes(old)
+
+    def test_the_directory_has_another_name(self, made):
+        main, other = made.config / "postgresql.conf", made.config / "my.d"
+        old = main.read_bytes()
+        made.ok(state="absent")
+        main.write_bytes(old.replace(b"include_dir = 'conf.d'", b"include_dir = 'my.d'"))
+        other.mkdir()
+        (other / "10.conf").write_text("work_mem = 6MB\n")
+        try:
+            made.ok({"work_mem": "5MB"})
+            assert made.query("SHOW work_mem") == [("5MB",)]
+            assert sorted(os.listdir(other)) == ["10.conf", made.settings_file.name]
+            made.ok(state="absent")
+            assert os.listdir(other) == ["10.conf"]
+        finally:
+            main.write_bytes(old)
+            shutil.rmtree(other)
+
+    def test_no_directory_at_all(self, made):
+        main = made.config / "postgresql.conf"
+        old = main.read_bytes()
+        made.ok(state="absent")
+        new = old.replace(b"\ninclude_dir", b"\n#include_dir").rstrip()
+        main.write_bytes(new)
+        (made.config / "conf.d").rmdir()
+        try:
+            made.ok({"work_mem": "5MB"})
+            assert made.query("SHOW work_mem") == [("5MB",)]
+            assert (made.config / "conf.d").stat().st_mode == made.config.stat().st_mode
+            made.ok(state="absent")
+            assert main.read_bytes() == new
+            assert not (made.config / "conf.d").exists()
+        finally:
+            main.write_bytes(old)
+            (made.config / "conf.d").mkdir(exist_ok=True)
+            shutil.chown(made.config / "conf.d", "postgres", "postgres")
 
     def test_none_and_left_out(self, made):
         before = made.files()
@@ -437,7 +484,7 @@ class TestRules:
     def test_locked_out(self, made):
         shut = {"type": "local", "method": "scram-sha-256"}
         text = made.put_back(rules=[shut])
-        assert "shut out postgres on the local socket" in text
+        assert "deny postgres on the local socket" in text
         made.ok(rules=[{"type": "local", "users": ["postgres"], "method": "peer"}, shut])
 
     def test_hostssl(self, made):
@@ -457,7 +504,7 @@ class TestRules:
         made.access_file.write_bytes(old + b"nonsense all all all\n")
         try:
             text = made.run()["msg"]
-            assert f"line {len(old.splitlines()) + 1}: PostgreSQL says: invalid connection type" in text
+            assert f"line {len(old.splitlines()) + 1}: PostgreSQL reports: invalid connection type" in text
         finally:
             made.access_file.write_bytes(old)
 

@@ -28,6 +28,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_url import parse_url
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import DEFAULT_PORT
 
 KEY = "backend.database"
 CLIENTS = ("pg", "better-sqlite3", "sqlite3", "mysql", "mysql2")
@@ -285,7 +286,7 @@ class Target:
                 )
         return Login(
             host=host,
-            port=self._port(connection.get("port") or environment.get("PGPORT") or 5432),
+            port=self._port(connection.get("port") or environment.get("PGPORT") or DEFAULT_PORT),
             user=user,
             database=js_string(database),
             password=None if password is None else js_string(password),

@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wanted of a cluster, and what was done about it.
+
+Private to this collection: its interface may change in any release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import AccessRule
+
+
+@dataclass(frozen=True)
+class WantedConfig:
+    """What our settings file and our block of rules are to hold; None leaves the one or the other as it is.
+
+    Attributes:
+        present: create the cluster when it is missing.
+        online: start the server when it is down.
+        at_boot: have it start with the host.
+        restart: whether the server may be restarted where a setting needs it.
+        locale, initdb_options: of a cluster that is created.
+    """
+
+    settings: Mapping[str, str] | None
+    rules: Sequence[AccessRule] | None
+    present: bool = True
+    online: bool = True
+    at_boot: bool = True
+    restart: bool = True
+    locale: str = "C.UTF-8"
+    initdb_options: Sequence[str] = ()
+
+
+@dataclass
+class ConfigResult:
+    """What was done, or would be.
+
+    Attributes:
+        at_boot: the server's start with the host was turned on.
+        pending_restart: the settings whose values on disk wait for a restart, whoever wrote them.
+        host: an address on which a client of the same machine reaches the server; None without TCP.
+        differences: of each file that differs its path, the old and the new text, secrets masked.
+    """
+
+    created: bool = False
+    at_boot: bool = False
+    started: bool = False
+    reloaded: bool = False
+    restarted: bool = False
+    pending_restart: list[str] = field(default_factory=list)
+    host: str | None = None
+    port: int = 0
+    differences: list[tuple[str, str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        steps = (self.created, self.at_boot, self.started, self.reloaded, self.restarted)
+        return bool(self.differences) or any(steps)

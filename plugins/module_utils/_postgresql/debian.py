@@ -1,0 +1,289 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Debian's and Ubuntu's clusters, through postgresql-common.
+
+Sources: pg_lsclusters(1), pg_createcluster(1), pg_ctlcluster(1), systemctl(1), update-rc.d(8).
+
+Private to this collection: its interface may change in any release.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import json
+import os
+import pwd
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import edit
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import DEFAULT_PORT
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.platform import NOT_INSTALLED
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.programs import as_user, one_line, run
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_log import LogTail
+
+_PROGRAMS = "/usr/lib/postgresql"
+_SERVICE = "postgresql"  # starts all clusters whose start.conf says auto
+_STATE = "/var/lib/postgresql"
+_SOCKETS = "/var/run/postgresql"
+_LOGS = "/var/log/postgresql"
+_CREATE_TIMEOUT = 300.0  # seconds
+
+
+class Debian:
+    """The clusters that postgresql-common manages."""
+
+    def clusters(self) -> list[Cluster]:
+        if shutil.which("pg_lsclusters") is None:
+            raise CollectionError(
+                "This host has no pg_lsclusters.",
+                "Install the packages postgresql and postgresql-common (Debian, Ubuntu).",
+                NOT_INSTALLED,
+            )
+        done = run(["pg_lsclusters", "--json"])
+        if done.returncode:
+            raise CollectionError(f"pg_lsclusters: {one_line(done.stderr)}.", "Repair the file that it names.")
+        found = [_cluster(entry) for entry in json.loads(done.stdout) if entry.get("pgdata")]
+        whole = [cluster for cluster in found if not _is_unfinished(cluster)]
+        return sorted(whole, key=lambda cluster: (cluster.version, cluster.name))
+
+    def installed_versions(self) -> list[int]:
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(
+                int(entry)
+                for entry in os.listdir(_PROGRAMS)
+                if entry.isdigit() and os.path.exists(os.path.join(_PROGRAMS, entry, "bin", "initdb"))
+            )
+        return []
+
+    def predicted(self, version: int | None, name: str) -> Cluster:
+        shown = str(version or "VERSION")
+        entry = {
+            "version": version or 0,
+            "cluster": name,
+            "configdir": f"{_configuration_root()}/{shown}/{name}",
+            "pgdata": _default_data_directory(shown, name),
+            "logfile": f"{_LOGS}/postgresql-{shown}-{name}.log",
+        }
+        return _cluster(entry)
+
+    def check_new(self, name: str) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_.]+", name):
+            # A dash would break the name of the systemd unit (pg_createcluster(1)).
+            raise CollectionError(f'cluster: "{name}" is not a valid name.', 'Use letters, digits, "_" and ".".')
+
+    def create(self, version: int, name: str, locale: str, options: Sequence[str]) -> None:
+        # A mark outside the cluster says that it is unfinished: what a killed run left is cleared before the next try.
+        self.check_new(name)
+        _clear_unfinished(version, name)
+        path = _unfinished_mark(version, name)
+        with _unfinished(version, name) as mark:
+            if os.path.exists(os.path.join(_configuration_root(), str(version), name, "postgresql.conf")):
+                os.unlink(path)
+                return  # Another run has created it meanwhile.
+            os.write(mark, b"unfinished")
+            # A boot must not start it before it is whole: it becomes `auto` afterwards.
+            done = run(
+                [
+                    *("pg_createcluster", "--encoding", "UTF8", "--locale", locale, "--start-conf", "manual"),
+                    *(str(version), name, "--", *options),
+                ],
+                pass_fds=(mark,),
+            )
+            os.unlink(path)
+            if done.returncode:
+                raise CollectionError(
+                    f"Cluster {version}/{name}: pg_createcluster cannot create it: {one_line(done.stderr)}."
+                )
+
+    def control(self, cluster: Cluster, action: str) -> str | None:
+        disabled = action == "start" and cluster.start == "disabled"
+        if disabled:
+            _set_start(cluster, "manual")  # else pg_ctlcluster rejects it
+        log = self.watch(cluster)
+        done = run(["pg_ctlcluster", str(cluster.version), cluster.name, action])
+        if disabled:
+            _set_start(cluster, "disabled")
+        # The exit code does not tell: under systemd a unit starts even when its server does not, and a start may fail
+        # because that of a killed run goes on.
+        if (cluster.settled() is not None) == (action != "stop"):
+            return None
+        return (
+            "; ".join(log.reasons())
+            or one_line(done.stderr or done.stdout)
+            or f"see {cluster.log_file} or `journalctl -u {cluster.unit}`"
+        )
+
+    def starts_at_boot(self, cluster: Cluster) -> bool:
+        return cluster.start == "auto" and _service_enabled()
+
+    def start_at_boot(self, cluster: Cluster) -> None:
+        if cluster.start != "auto":
+            _set_start(cluster, "auto")
+        if not _service_enabled():
+            _enable_service()
+
+    def watch(self, cluster: Cluster) -> LogTail:
+        return LogTail(cluster.log_file)
+
+
+def _cluster(entry: Mapping[str, Any]) -> Cluster:
+    """A cluster of pg_lsclusters' JSON."""
+    uid = int(entry["owneruid"]) if entry.get("owneruid") is not None else -1
+    try:
+        owner = pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        owner = ""
+    version, name, directory = int(float(entry["version"])), str(entry["cluster"]), str(entry["configdir"])
+    config = entry.get("config", {})
+    return Cluster(
+        version=version,
+        name=name,
+        port=int(entry.get("port") or DEFAULT_PORT),
+        status="online" if entry.get("running") else "down",
+        start=str(entry.get("start", "auto")),
+        owner=owner,
+        uid=uid,
+        gid=int(entry.get("ownergid") or 0),
+        data_directory=str(entry["pgdata"]),
+        config_directory=directory,
+        socket_directory=str(entry.get("socketdir") or _SOCKETS),
+        log_file=str(entry.get("logfile") or ""),
+        access_file=str(config.get("hba_file") or os.path.join(directory, "pg_hba.conf")),
+        ident_file=str(config.get("ident_file") or os.path.join(directory, "pg_ident.conf")),
+        include_file=os.path.join(directory, "postgresql.conf"),
+        settings_directory=os.path.join(directory, "conf.d"),
+        binaries=f"{_PROGRAMS}/{version}/bin",
+        libraries=f"{_PROGRAMS}/{version}/lib",
+        unit=f"postgresql@{version}-{name}",
+        supervisor=str(entry.get("supervisor") or ""),
+    )
+
+
+def _is_unfinished(cluster: Cluster) -> bool:
+    """Whether the cluster's creation was interrupted or is going on; what a server has run on is whole."""
+    with contextlib.suppress(OSError):
+        marked = os.stat(_unfinished_mark(cluster.version, cluster.name)).st_size > 0
+        return marked and not os.path.exists(os.path.join(cluster.data_directory, "postmaster.opts"))
+    return False
+
+
+def _clear_unfinished(version: int, name: str) -> None:
+    """Remove what an interrupted creation left.
+
+    Raises:
+        CollectionError: a server has run on it since, so that it may hold data.
+    """
+    path = _unfinished_mark(version, name)
+    if not os.path.exists(path):
+        return
+    with _unfinished(version, name) as mark:
+        if os.fstat(mark).st_size == 0:
+            os.unlink(path)
+            return  # That run was only not done yet.
+        data = _default_data_directory(str(version), name)
+        if os.path.exists(os.path.join(data, "postmaster.opts")):
+            raise CollectionError(
+                f"Cluster {version}/{name}: its creation was interrupted, yet a server has run in {data} since.",
+                f"Look at it, then remove {path} to keep the cluster, or drop it with pg_dropcluster.",
+            )
+        # As the owner, because the path lies under directories that the owner can rearrange.
+        info = os.stat(_STATE)
+        run(["rm", "-rf", "--one-file-system", "--", data], **as_user(info.st_uid, info.st_gid))
+        shutil.rmtree(os.path.join(_configuration_root(), str(version), name), ignore_errors=True)
+        os.unlink(path)
+
+
+@contextlib.contextmanager
+def _unfinished(version: int, name: str) -> Iterator[int]:
+    """The mark of an unfinished cluster, locked: by flock(2), which a child that outlives its run holds on to."""
+    path = _unfinished_mark(version, name)
+    deadline = time.monotonic() + _CREATE_TIMEOUT
+    while True:
+        try:
+            mark = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise CollectionError(
+                f"{path}: cannot be written ({error.strerror}), so no cluster can be created.",
+                "Run with `become: true`, or install the package postgresql.",
+            ) from error
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(path) and os.path.samestat(os.fstat(mark), os.stat(path)):
+                break
+        except BlockingIOError:
+            pass
+        except BaseException:
+            os.close(mark)
+            raise
+        os.close(mark)
+        if time.monotonic() > deadline:
+            raise CollectionError(
+                f"Cluster {version}/{name}: another run has been creating it for {_CREATE_TIMEOUT:g} s.",
+                f"Find out which process holds {path}.",
+            )
+        time.sleep(0.05)
+    try:
+        yield mark
+    finally:
+        os.close(mark)
+
+
+def _unfinished_mark(version: int, name: str) -> str:
+    return os.path.join(_STATE, f".devportal-backstage-unfinished-{version}-{name}")
+
+
+def _configuration_root() -> str:
+    return os.environ.get("PG_CLUSTER_CONF_ROOT", "/etc/postgresql")
+
+
+def _default_data_directory(version: str, name: str) -> str:
+    pattern = f"{_STATE}/%v/%c"
+    with contextlib.suppress(OSError), open("/etc/postgresql-common/createcluster.conf", encoding="utf-8") as stream:
+        for found in re.finditer(r"^\s*data_directory\s*=?\s*'([^']+)'", stream.read(), re.MULTILINE):
+            pattern = found.group(1)
+    return pattern.replace("%v", version).replace("%c", name)
+
+
+def _set_start(cluster: Cluster, mode: str) -> None:
+    """Set start.conf to auto, manual or disabled, and reload systemd, which reads it through a generator."""
+    with edit(os.path.join(cluster.config_directory, "start.conf")) as edited:
+        old = (edited.data or b"").decode()
+        new, count = re.subn(r"^(\s*)(auto|manual|disabled)\b", rf"\g<1>{mode}", old, flags=re.MULTILINE)
+        edited.replace((new if count else f"{old}{mode}\n").encode(), mode=0o644 if edited.mode is None else None)
+    if _systemd_runs():
+        run(["systemctl", "daemon-reload"])
+
+
+def _systemd_runs() -> bool:
+    return os.path.isdir("/run/systemd/system")
+
+
+def _service_enabled() -> bool:
+    """Whether the init system starts the clusters whose start.conf says auto."""
+    if _systemd_runs():
+        return run(["systemctl", "is-enabled", "--quiet", _SERVICE]).returncode == 0
+    return bool(glob.glob("/etc/rc[2-5].d/S[0-9][0-9]postgresql"))
+
+
+def _enable_service() -> None:
+    if _systemd_runs():
+        commands = [["systemctl", "enable", "--quiet", _SERVICE]]
+    else:
+        commands = [["update-rc.d", _SERVICE, "defaults"], ["update-rc.d", _SERVICE, "enable"]]
+    for command in commands:
+        done = run(command)
+        if done.returncode:
+            raise CollectionError(
+                f"Service {_SERVICE}: cannot be enabled ({' '.join(command)}: {one_line(done.stderr or done.stdout)}), "
+                "so no cluster would start at boot.",
+                "Unmask or repair the service.",
+            )

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a server listens: its addresses, and whether it can have a TCP port of this host.
+
+Private to this collection: its interface may change in any release.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterable
+
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster
+
+
+def check_port(port: int, listen_addresses: str, cluster: Cluster | None, others: Iterable[Cluster]) -> None:
+    """Reject a port that another cluster or process has.
+
+    Args:
+        port: the port that the server does not have yet.
+        listen_addresses: where it is to listen, as PostgreSQL writes it.
+        cluster: the server's own, if it exists.
+        others: all clusters of this host.
+
+    Raises:
+        CollectionError: the port is taken.
+    """
+    for other in others:
+        taken = other.status == "online" or other.start == "auto"
+        if taken and other.port == port and str(other) != str(cluster):
+            raise CollectionError(
+                f"port: {port} is already used by cluster {other} ({other.status}).", "Choose another port."
+            )
+    for item in listen_addresses.split(","):
+        host = item.strip().strip('"')
+        if host and _in_use(None if host == "*" else host, port):
+            raise CollectionError(
+                f"port: {port} is already used by {_listener(port)}.", "Choose another port, or stop that process."
+            )
+
+
+def _in_use(host: str | None, port: int) -> bool:
+    try:
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        return False  # An unknown name is reported elsewhere.
+    for family, kind, protocol, _name, place in places:
+        with contextlib.suppress(OSError), socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                probe.bind(place)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return True
+    return False
+
+
+def _listener(port: int) -> str:
+    """The process that listens on a TCP port, for an error's text (proc(5))."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError), open(table, encoding="ascii") as stream:
+            for line in stream.read().splitlines()[1:]:
+                part = line.split()
+                if part[3] == "0A" and int(part[1].rsplit(":", 1)[1], 16) == port:
+                    inodes.add(f"socket:[{part[9]}]")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            for descriptor in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    if os.readlink(f"/proc/{pid}/fd/{descriptor}") in inodes:
+                        with open(f"/proc/{pid}/comm", encoding="utf-8") as stream:
+                            return f"process {pid} ({stream.read().strip()})"
+    return "another process"
+
+
+def tcp_address(listen_addresses: str) -> str | None:
+    """An address on which a client of the same machine reaches the server, or None where it has no TCP."""
+    asked = [item.strip().strip('"') for item in listen_addresses.split(",") if item.strip()]
+    for any_of, address in (
+        (("*", "0.0.0.0", "localhost", "127.0.0.1"), "127.0.0.1"),
+        (("::", "::1"), "::1"),
+    ):
+        if any(item in any_of for item in asked):
+            return address
+    return asked[0] if asked else None

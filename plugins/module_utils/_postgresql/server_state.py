@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a running server has loaded, what its files say, and what it finds wrong in them.
+
+Source: the PostgreSQL manual, chapters "pg_settings", "pg_file_settings" and "pg_hba_file_rules".
+
+Private to this collection: its interface may change in any release.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster, Postmaster
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import connect
+
+CLOCK_GRAIN = 0.01  # seconds; a file's time stamp comes from the kernel's coarse clock
+_SESSION = "SELECT set_config('search_path', 'pg_catalog', false), set_config('lc_messages', 'C', false)"
+_LOADED = "SELECT extract(epoch FROM pg_catalog.pg_conf_load_time())::float8"
+_STATE = """
+SELECT json_build_object(
+  'loaded', extract(epoch FROM pg_conf_load_time()),
+  'encoding', (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'template1'),
+  'settings', (
+    SELECT json_agg(json_build_object('name', lower(name), 'value', setting, 'context', context, 'source', source,
+                                      'file', sourcefile, 'line', sourceline, 'pending', pending_restart))
+    FROM pg_settings),
+  'files', (
+    SELECT coalesce(json_agg(json_build_object('name', lower(f.name), 'value', f.setting, 'file', f.sourcefile,
+                                               'line', f.sourceline, 'error', f.error) ORDER BY f.seqno), '[]')
+    FROM pg_file_settings f
+    WHERE f.sourcefile IS NOT NULL),  -- the others are those that no file sets any more
+  'rules', (SELECT coalesce(json_agg(to_json(r)), '[]') FROM pg_hba_file_rules r)
+)::text
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of pg_settings: the value in force and where it comes from."""
+
+    name: str
+    value: str | None
+    context: str
+    source: str
+    file: str | None
+    line: int | None
+    pending: bool
+
+
+@dataclass(frozen=True)
+class FileSetting:
+    """One line of a settings file, as the server would read it now; the last one of a name counts."""
+
+    name: str
+    value: str | None
+    file: str
+    line: int
+    error: str | None
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """What a server reports of itself.
+
+    Attributes:
+        loaded: when it has last read its files, in seconds since the epoch.
+        encoding: of the databases that it creates.
+        settings: by name in lower case.
+        rules: the rows of pg_hba_file_rules.
+    """
+
+    loaded: float
+    encoding: str
+    settings: Mapping[str, Setting]
+    files: Sequence[FileSetting]
+    rules: Sequence[Mapping[str, Any]]
+
+    def pending(self) -> list[str]:
+        """The settings whose values on disk wait for a restart, whoever wrote them."""
+        return sorted(setting.name for setting in self.settings.values() if setting.pending)
+
+
+def query_state(cluster: Cluster, server: Postmaster) -> ServerState:
+    """The state of a running server.
+
+    Raises:
+        PostgresqlError: no connection.
+    """
+    with _cursor(cluster, server) as cursor:
+        cursor.execute(_STATE)
+        ((text,),) = cursor.fetchall()
+    found = json.loads(text)
+    return ServerState(
+        loaded=float(found["loaded"]),
+        encoding=found["encoding"],
+        settings={entry["name"]: Setting(**entry) for entry in found["settings"]},
+        files=[FileSetting(**entry) for entry in found["files"]],
+        rules=found["rules"],
+    )
+
+
+def query_loaded(cluster: Cluster, server: Postmaster) -> float:
+    """When a new session's server has last read its files, in seconds since the epoch."""
+    with _cursor(cluster, server) as cursor:
+        cursor.execute(_LOADED)
+        ((seconds,),) = cursor.fetchall()
+    return float(seconds)
+
+
+@contextlib.contextmanager
+def _cursor(cluster: Cluster, server: Postmaster) -> Iterator[Any]:
+    connection = connect(
+        {
+            "login_unix_socket": server.socket_directory,
+            "login_port": server.port,
+            "login_user": cluster.owner,
+            "login_db": "postgres",
+        },
+        os_user=cluster.owner,
+    )
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_SESSION)
+            yield cursor
+    finally:
+        connection.close()
