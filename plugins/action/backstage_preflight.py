@@ -7,9 +7,17 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.host_probe import (
+    Host,
+    Request,
+    command,
+    host_problems,
+    missing_packages,
+    parse,
+    pgdg_repository,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.preflight import (
     connection_problems,
-    distribution_problems,
     iterations_problems,
     password_problems,
     reach_problems,
@@ -23,7 +31,6 @@ class ActionModule(ActionBase):
     """See the module of this name for its documentation."""
 
     TRANSFERS_FILES = False
-    _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
@@ -37,23 +44,52 @@ class ActionModule(ActionBase):
                 "credentials": {"type": "str", "choices": ["env", "literal", "file"], "default": "env"},
                 "variables": {"type": "dict", "default": {}, "no_log": True},
                 "env_format": {"type": "str", "default": "dotenv"},
-                "os_release": {"type": "str", "default": ""},
                 "iterations": {"type": "int"},
                 "version": {"type": "str", "default": ""},
+                "repository": {"type": "str", "choices": ["distribution", "pgdg"], "default": "distribution"},
+                "repository_url": {"type": "str", "default": ""},
+                "repository_key": {"type": "str", "default": "", "no_log": False},
                 "listen_addresses": {"type": "list", "elements": "str"},
             }
         )[1]
-        problems = _CHECKS[arguments["scope"]](arguments, task_vars or {})
-        result.update(changed=False, problems=problems)
+        variables = task_vars or {}
+        request = package_request(arguments)
+        host = probed(self, variables)
+        problems = [*_CHECKS[arguments["scope"]](arguments, variables)]
+        if not [*version_problems(arguments["version"])]:
+            problems = [*host_problems(host, request), *problems]
+        manager = host.platform.manager if host.platform else ""
+        result.update(changed=False, problems=problems, package_manager=manager)
+        if not problems:
+            result["packages"] = missing_packages(host, request)
+            if request.pgdg:
+                result["repository"] = pgdg_repository(host, request.version, arguments["repository_url"])
         if problems:
             result.update(failed=True, msg=" ".join(problems))
         return result
 
 
+def probed(action: ActionBase, variables: dict[str, Any]) -> Host:
+    """What there is on the host that a task is for."""
+    python = str(variables.get("ansible_python_interpreter") or "python3")
+    done = action._low_level_execute_command(command(python if python.startswith("/") else "python3"), sudoable=True)
+    return parse(done.get("stdout", ""))
+
+
+def package_request(arguments: dict[str, Any]) -> Request:
+    """What a role has to find on its host, or to install there."""
+    return Request(
+        libraries=("psycopg2", "yaml", *(("requests",) if arguments["scope"] == "container" else ())),
+        database=arguments["scope"] == "database",
+        version=arguments["version"],
+        pgdg=arguments["repository"] == "pgdg",
+        key=bool(arguments["repository_key"]),
+    )
+
+
 def _database(arguments: dict[str, Any], variables: dict[str, Any]) -> list[str]:
     prefix = "backstage_postgresql"
     return [
-        *distribution_problems(arguments["os_release"]),
         *version_problems(arguments["version"]),
         *iterations_problems(arguments["iterations"]),
         *connection_problems(prefix, None, arguments["port"], arguments["user"]),

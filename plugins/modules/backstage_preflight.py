@@ -59,15 +59,24 @@ options:
     description: The format of the env file. Of use with O(scope=app).
     type: str
     default: dotenv
-  os_release:
-    description: What the host's C(/etc/os-release) says. Of use with O(scope=database).
-    type: str
-    default: ""
   iterations:
     description: Iterations of the password's verifier. Of use with O(scope=database) and O(scope=app).
     type: int
   version:
     description: The major version of PostgreSQL asked for, or an empty text. Of use with O(scope=database).
+    type: str
+    default: ""
+  repository:
+    description: Where PostgreSQL's packages come from. Of use with O(scope=database).
+    type: str
+    choices: [distribution, pgdg]
+    default: distribution
+  repository_url:
+    description: Base URL of a mirror of O(repository=pgdg).
+    type: str
+    default: ""
+  repository_key:
+    description: The text of the key that signs the packages of O(repository=pgdg).
     type: str
     default: ""
   listen_addresses:
@@ -96,4 +105,23 @@ problems:
   type: list
   elements: str
   sample: []
+packages:
+  description: The packages that the host lacks for this O(scope).
+  returned: when nothing is wrong
+  type: list
+  elements: str
+  sample: [postgresql, python3-psycopg2]
+repository:
+  description: Where the packages of O(repository=pgdg) are.
+  returned: with O(repository=pgdg), when nothing is wrong
+  type: dict
+  sample:
+    url: https://apt.postgresql.org/pub/repos/apt
+    suite: trixie-pgdg
+    library: true
+package_manager:
+  description: What installs packages on the host, for M(devportal.backstage.backstage_packages); empty if unknown.
+  returned: always
+  type: str
+  sample: apt
 """

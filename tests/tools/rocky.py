@@ -20,7 +20,7 @@ import images
 import majors
 
 RELEASE = "rocky9"
-# The repositories, for hosts that mount them: dnf's appstream and pgdg, apt, and KEY, which signed them.
+# The repositories, for hosts that mount them: appstream and yum for dnf, apt, and KEY, which signed them.
 REPOSITORIES = common.CACHE / "repositories"
 SOURCES = pathlib.Path(__file__).with_name("rocky")
 _PACKAGED = (14, 16)

@@ -8,7 +8,6 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,34 +21,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._errors import
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
 
-# The first release of each distribution, by its ID, whose own PostgreSQL is one that Backstage supports.
-OLDEST_RELEASES = {"debian": "12", "ubuntu": "22.04"}
-_FIELD = re.compile(r"""^([A-Z_]+)=(["']?)(.*?)\2\s*$""", re.MULTILINE)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-def distribution_problems(os_release: str) -> Iterable[str]:
-    """Sentences about a host that the database role cannot serve.
-
-    Args:
-        os_release: what its /etc/os-release says, os-release(5). Debian testing has no VERSION_ID there.
-    """
-    fields = {name: value for name, _quote, value in _FIELD.findall(os_release)}
-    distribution, version = fields.get("ID", "linux"), fields.get("VERSION_ID", "")
-    name = fields.get("PRETTY_NAME") or "A system without /etc/os-release"
-    if "debian" not in (distribution, *fields.get("ID_LIKE", "").split()):
-        yield (
-            f"{name} is not supported: the role uses Debian's cluster tools (pg_lsclusters). "
-            "Use a Debian or Ubuntu host, or install PostgreSQL yourself and leave the group backstage_database empty."
-        )
-        return
-    oldest = OLDEST_RELEASES.get(distribution)
-    release = _release(version)
-    if oldest and release and release < _release(oldest):
-        yield (
-            f"{name} is not supported: its PostgreSQL is older than Backstage supports. "
-            f"Use {distribution.capitalize()} {oldest} or later."
-        )
 
 
 def connection_problems(prefix: str, host: str | None, port: str | int | None, user: str) -> Iterable[str]:
@@ -182,7 +154,7 @@ def variable_problems(prefix: str, variables: Mapping[str, object], env_format: 
 
 
 def version_problems(version: str) -> Iterable[str]:
-    """A sentence about a PostgreSQL version that nobody can install for Backstage.
+    """A sentence about a PostgreSQL version that Backstage does not support.
 
     Args:
         version: a major version, or an empty text for the distribution's own.
@@ -191,13 +163,8 @@ def version_problems(version: str) -> Iterable[str]:
         return
     if not version.isascii() or not version.isdigit():
         yield f"backstage_postgresql_version is {version!r}: a major version is a number, such as 17."
-    elif int(version) < SUPPORTED_MAJORS[0]:
+    elif int(version) not in SUPPORTED_MAJORS:
         yield (
-            f"backstage_postgresql_version is {version}: Backstage supports PostgreSQL {SUPPORTED_MAJORS[0]} "
-            "and later. Use a newer version."
+            f"backstage_postgresql_version is {version}: Backstage supports PostgreSQL {SUPPORTED_MAJORS[0]} to "
+            f"{SUPPORTED_MAJORS[-1]}. Use one of these."
         )
-
-
-def _release(version: str) -> tuple[int, ...]:
-    parts = version.split(".")[:2]
-    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
