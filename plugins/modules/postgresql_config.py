@@ -119,6 +119,13 @@ options:
     description: Oldest major version that is accepted. An older server is rejected before anything is changed.
     type: int
     default: 14
+  supervisor:
+    description:
+      - Cluster manager that may run the cluster. A cluster that another one manages is rejected.
+      - Where it does run the cluster, only O(settings) can be set, and they are reloaded. Starting, restarting, the
+        start with the host and access rules are left to the manager.
+    type: str
+    choices: [patroni]
   restart:
     description:
       - Whether to restart the server when a setting requires it.
@@ -253,7 +260,10 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.ac
     METHODS,
     access_rules,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_change import WantedConfig
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_change import (
+    WantedConfig,
+    supervised,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_config import plan
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.current_config import (
     ClusterChoice,
@@ -281,6 +291,7 @@ ARGUMENT_SPEC = {
     "access_rules": {"type": "list", "elements": "dict", "options": RULE_SPEC},
     "minimum_version": {"type": "int", "default": 14},
     "restart": {"type": "bool", "default": True},
+    "supervisor": {"type": "str", "choices": ["patroni"]},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
 _KEYS = ("created", "host", "port", "started", "reloaded", "restarted", "pending_restart")
@@ -291,10 +302,12 @@ def run(params, check):
     present = params["state"] == "present"
     wanted = _wanted(params, params["version"])
     create = params["create"] if present else False
-    choice = ClusterChoice(params["version"], params["cluster"], create, params["minimum_version"])
+    choice = ClusterChoice(
+        params["version"], params["cluster"], create, params["minimum_version"], params["supervisor"] or ""
+    )
     with current_config(detect(), choice, may_be_missing=not present, bare_host=check) as current:
         if current.exists:
-            wanted = _wanted(params, current.cluster.version)
+            wanted = supervised(_wanted(params, current.cluster.version), current.cluster)
         change = plan(current, wanted)
         done = change.preview() if check else change.apply()
         online = wanted.online if current.exists else present and not check

@@ -124,7 +124,13 @@ class Cluster:
 
 
 def choose(
-    clusters: Sequence[Cluster], installed: Sequence[int], version: int | None, name: str, create: bool | None
+    clusters: Sequence[Cluster],
+    installed: Sequence[int],
+    version: int | None,
+    name: str,
+    create: bool | None,
+    *,
+    supervisor: str = "",
 ) -> Cluster | int:
     """The cluster that is meant, or the version for which one is to be created.
 
@@ -134,13 +140,17 @@ def choose(
         version: the major version that is asked for; None takes the only one.
         name: the cluster's name.
         create: True creates a missing one also beside others, None only for a version without any, False never.
+        supervisor: the cluster manager that may run it.
 
     Raises:
         CollectionError: several match, or none does and none may be created, or the one is not ours to configure.
     """
     same_name = [cluster for cluster in clusters if cluster.name == name and version in (None, cluster.version)]
+    online = [cluster for cluster in same_name if cluster.status == "online"]
+    if len(same_name) > 1 and len(online) == 1:
+        same_name = online  # A major upgrade leaves the old cluster, down, beside the new one.
     if len(same_name) == 1:
-        _must_be_ours(same_name[0])
+        _must_be_ours(same_name[0], supervisor)
         return same_name[0]
     known = ", ".join(f"{cluster} (port {cluster.port}, {cluster.status})" for cluster in clusters)
     if same_name:
@@ -164,13 +174,13 @@ def choose(
     return version
 
 
-def _must_be_ours(cluster: Cluster) -> None:
+def _must_be_ours(cluster: Cluster, supervisor: str) -> None:
     if cluster.uid < 0 or not cluster.owner:
         raise CollectionError(
             f"Cluster {cluster}: its data directory {cluster.data_directory} is missing or its owner is unknown.",
             "Mount or repair it, or remove the cluster.",
         )
-    if cluster.supervisor:
+    if cluster.supervisor not in ("", supervisor):
         raise CollectionError(
             f"Cluster {cluster}: it is managed by {cluster.supervisor}, which writes its configuration and starts and "
             "stops its server; nothing was changed.",

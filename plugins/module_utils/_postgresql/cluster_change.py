@@ -9,9 +9,11 @@ Private to this collection: its interface may change in any release.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import AccessRule
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,22 @@ class WantedConfig:
     restart: bool = True
     locale: str = "C.UTF-8"
     initdb_options: Sequence[str] = ()
+
+
+def supervised(wanted: WantedConfig, cluster: Cluster) -> WantedConfig:
+    """What is left of a wish where a cluster manager runs the server: the settings, which a reload loads.
+
+    Raises:
+        CollectionError: rules are wanted, which the manager would overwrite.
+    """
+    if not cluster.supervisor:
+        return wanted
+    if wanted.rules:
+        raise CollectionError(
+            f"access_rules: {cluster.supervisor} writes the access rules of cluster {cluster}.",
+            "Remove access_rules here; the role backstage_postgresql_ha passes them on.",
+        )
+    return replace(wanted, rules=None, online=False, at_boot=False, restart=False)
 
 
 @dataclass

@@ -30,12 +30,17 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.se
 
 @dataclass(frozen=True)
 class ClusterChoice:
-    """Which cluster is meant: see `choose`."""
+    """Which cluster is meant: see `choose`.
+
+    Attributes:
+        supervisor: the cluster manager that may run it, such as "patroni"; empty for none.
+    """
 
     version: int | None
     name: str
     create: bool | None
     minimum_version: int
+    supervisor: str = ""
 
 
 @dataclass
@@ -110,5 +115,5 @@ def _chosen(platform: Platform, choice: ClusterChoice, others: Sequence[Cluster]
     version, name = choice.version, choice.name
     if may_be_missing and not any(other.name == name and version in (None, other.version) for other in others):
         return platform.predicted(version, name)
-    found = choose(others, platform.installed_versions(), version, name, choice.create)
+    found = choose(others, platform.installed_versions(), version, name, choice.create, supervisor=choice.supervisor)
     return platform.predicted(found, name) if isinstance(found, int) else found

@@ -11,7 +11,12 @@ import sys
 
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import access_rules
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import choose
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_change import (
+    WantedConfig,
+    supervised,
+)
 from clusters import make_cluster
 
 
@@ -25,11 +30,15 @@ class TestChoose:
         assert choose([make_cluster(15), new], [15, 17], 17, "main", None) is new
 
     def test_several_are_listed(self):
-        found = [make_cluster(15), make_cluster(17, port=5433, status="down")]
+        found = [make_cluster(15), make_cluster(17, port=5433)]
         with pytest.raises(
-            CollectionError, match=r"15/main \(port 5432, online\), 17/main \(port 5433, down\).*version"
+            CollectionError, match=r"15/main \(port 5432, online\), 17/main \(port 5433, online\).*version"
         ):
             choose(found, [15, 17], None, "main", None)
+
+    def test_the_old_cluster_of_a_major_upgrade_is_passed_over(self):
+        new = make_cluster(17)
+        assert choose([make_cluster(15, port=5433, status="down"), new], [15, 17], None, "main", None) is new
 
     def test_a_new_one_takes_the_newest_programs(self):
         assert choose([], [15, 17], None, "main", None) == 17
@@ -102,3 +111,33 @@ class TestPostmaster:
         (tmp_path / "postmaster.pid").write_text("not a pid\n")
         assert cluster.postmaster() is None
         assert os.listdir(tmp_path) == ["postmaster.pid"]
+
+    def test_a_manager_that_is_expected_is_accepted(self):
+        cluster = make_cluster(17, supervisor="patroni")
+        assert choose([cluster], [17], None, "main", None, supervisor="patroni") is cluster
+
+
+class TestSupervised:
+    def test_only_settings_are_left_where_a_manager_runs_the_server(self):
+        wanted = WantedConfig({"work_mem": "8MB"}, None)
+        left = supervised(wanted, make_cluster(17, supervisor="patroni"))
+        assert (left.settings, left.online, left.at_boot, left.restart) == ({"work_mem": "8MB"}, False, False, False)
+        assert supervised(wanted, make_cluster(17)) is wanted
+
+    def test_rules_are_rejected_there(self):
+        rules = access_rules(
+            [
+                {
+                    "type": "host",
+                    "databases": ["all"],
+                    "users": ["a"],
+                    "address": "10.0.0.0/8",
+                    "method": "md5",
+                    "options": {},
+                    "secret_options": {},
+                }
+            ],
+            17,
+        )
+        with pytest.raises(CollectionError, match="patroni writes the access rules"):
+            supervised(WantedConfig(None, rules), make_cluster(17, supervisor="patroni"))
