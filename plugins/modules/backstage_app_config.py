@@ -306,6 +306,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import HAS_YAML
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    accounts,
     env_dotenv,
     env_file,
     git,
@@ -352,11 +353,11 @@ class _Run:
         self.result: dict[str, Any] = {"path": self.path, "removed": [], "tightened": [], "tracked": [], "exposed": []}
         self.connection: dict[str, Any] = {}
         self.holds_secret = False
-        wanted = files.wanted_rights(self.path, self.asked, self.check_mode)
+        wanted = accounts.wanted_rights(self.path, self.asked, self.check_mode)
         self.mode, self.uid, self.gid = wanted["mode"], wanted["uid"], wanted["gid"]
         # Who has to be able to read what is made.
         reader = self.asked["os_user"] if self.uid is None else None
-        self.reader = files.account(reader, "os_user", self.check_mode) if reader else None
+        self.reader = accounts.account(reader, "os_user", self.check_mode) if reader else None
 
     def choose(self) -> tuple[list[str], str]:
         """The files that Backstage loads, and the one to change."""
@@ -520,7 +521,7 @@ class _Run:
         """The rights of a new file, so that Backstage can read it."""
         uid, gid = (file.uid if rights["uid"] is None else rights["uid"]), rights["gid"]
         reader = self.reader
-        if reader is None or files.may_read(reader, uid, file.gid if gid is None else gid, rights["mode"]):
+        if reader is None or accounts.may_read(reader, uid, file.gid if gid is None else gid, rights["mode"]):
             return rights
         return {**rights, "uid": reader.pw_uid, "gid": reader.pw_gid if self.gid is None else self.gid}
 
@@ -701,7 +702,7 @@ def main() -> None:
     _show_what_is_no_secret(module)
     try:
         result = _Run(module)()
-    except (AppConfigError, files.FileError) as error:
+    except CollectionError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

@@ -269,7 +269,6 @@ table:
 """
 
 import os
-import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import (
@@ -279,33 +278,46 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage imp
     database_target,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, environment_option
-from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
+from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    accounts,
+    env_file,
+    environment_option,
+    owned,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
 
 MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
 
 
-def _environment(asked: dict) -> dict[str, str]:
-    """Return the environment of Backstage."""
+def _environment(asked: dict) -> tuple[dict[str, str], accounts.Ids]:
+    """Return the environment of Backstage, and whose word the env file is."""
     path = asked["env_file"]
     given = asked["environment"]
     if not path:
-        return given
+        return given, accounts.ROOT
     try:
-        with open(path.removeprefix("-"), "rb") as stream:
-            found = env_file.read(stream.read(), asked["env_format"])
+        # systemd reads it before it becomes the user of the service.
+        reader = None if asked["env_format"] == "systemd" else accounts.named(asked["os_user"])
+        file = owned.read(path.removeprefix("-"), reader)
+    except CollectionError as error:
+        raise config_loader.ConfigLoaderError(str(error)) from error
     except OSError as error:
         if path.startswith("-") and isinstance(error, FileNotFoundError):
-            return given
-        raise config_loader.ConfigLoaderError(f"{path}: the env file cannot be read: {error.strerror}.") from error
+            return given, accounts.ROOT
+        remedy = f" {error.remedy}" if isinstance(error, owned.DeniedError) else ""
+        raise config_loader.ConfigLoaderError(
+            f"{path}: the env file cannot be read: {error.strerror}.{remedy}"
+        ) from error
+    try:
+        found = env_file.read(file.data, asked["env_format"])
     except CollectionError as error:
         raise config_loader.ConfigLoaderError(f"{path}: {error}") from error
-    return env_file.environment(found, asked["env_format"], given)
+    return env_file.environment(found, asked["env_format"], given), file.ids
 
 
-def _connect(asked: dict):
-    os_user = asked["os_user"] or pwd.getpwuid(os.geteuid()).pw_name
+def _connect(asked: dict, ids: accounts.Ids = accounts.ROOT):
+    # What the app's files say is connected to as their owner; a socket would let root in as somebody else.
+    os_user = asked["os_user"] or str(ids if os.geteuid() == 0 else accounts.ids_of(os.geteuid()))
 
     def connect(options: dict):
         return postgresql.connect({**options, "connect_timeout": asked["connect_timeout"]}, os_user)
@@ -326,14 +338,16 @@ def _app(asked: dict) -> tuple[dict, check_report.Report]:
     report = check_report.Report()
     facts: dict = {}
     try:
-        environment = _environment(asked)
-        with files.acting_as(asked["os_user"]):
-            config = config_loader.load(asked["directory"], environment, asked["config_files"])
-            target = database_target.Target(config, environment)
+        environment, author = _environment(asked)
+        reader = accounts.named(asked["os_user"])
+        config = config_loader.load(
+            asked["directory"], environment, asked["config_files"], reader=reader, author=author
+        )
+        target = database_target.Target(config, environment)
         facts["config_files"] = config.files
         facts.update(mode=target.mode, origins=target.origins())
         report = database_checks.check_target(
-            target, target.plugin_ids(asked["plugins"]), _connect(asked), asked["directory"]
+            target, target.plugin_ids(asked["plugins"]), _connect(asked, config.ids), asked["directory"]
         )
         for problem in config.problems:
             tell = report.failed if asked["scope"] == "app" else report.warned

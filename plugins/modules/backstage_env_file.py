@@ -125,6 +125,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, named, reported_by
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    accounts,
     env_file,
     masked_diff,
 )
@@ -150,7 +151,7 @@ def _apply(module: AnsibleModule) -> dict:
         variables = {name: _string(name, value) if present else "" for name, value in asked["variables"].items()}
         for name, value in variables.items():
             env_file.check(name, value, form)
-    rights = files.wanted_rights(path, asked, module.check_mode)
+    rights = accounts.wanted_rights(path, asked, module.check_mode)
     if module.check_mode and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
         return {
             "changed": present,

@@ -183,6 +183,7 @@ def test_a_file_shared_with_a_group_stays_so(run_module, tmp_path):
 def test_the_owner_is_set_and_kept(run_module, tmp_path):
     path = tmp_path / ".env"
     os.chown(tmp_path, 1234, 1235)
+    tmp_path.chmod(0o755)
     run_module("backstage_env_file", path=str(path), variables={"A": "1"})
     assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
     asked = {"path": str(path), "variables": {"A": "1"}, "owner": "nobody", "group": "0"}

@@ -21,6 +21,7 @@ from typing import Any, Callable, Union
 from urllib.parse import unquote, urlsplit
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._files import owned
 from ansible_collections.devportal.backstage.plugins.module_utils._files.env_assignment import NAME
 from ansible_collections.devportal.backstage.plugins.module_utils._files.env_dotenv import JS_SPACE
 
@@ -469,8 +470,7 @@ def _setter(layer: Any, path: tuple[str, ...]) -> tuple[str | None, str]:
 
 def _tree(path: str) -> Any:
     try:
-        with open(path, "rb") as stream:
-            return _parse(stream.read()).tree
+        return _parse(owned.read(path).data).tree
     except AppConfigError as error:
         raise AppConfigError(f"{path}: {error}") from error
     except FileNotFoundError:

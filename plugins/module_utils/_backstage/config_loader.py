@@ -17,9 +17,11 @@ import pwd
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Union
+from typing import Any, Callable, NamedTuple, Union
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._files import owned
+from ansible_collections.devportal.backstage.plugins.module_utils._files.accounts import ROOT, Ids
 from ansible_collections.devportal.backstage.plugins.module_utils._files.env_dotenv import JS_SPACE
 
 try:
@@ -39,6 +41,10 @@ _INCLUDES = ("$file", "$env", "$include")
 _ENV_PREFIX = "APP_CONFIG_"
 # Where values come from is kept for this part of the configuration only.
 _KEPT = ("backend", "database")
+_MAX_VALUES = 1_000_000  # of one file, with what it includes; a few lines of aliases or of includes make 10^8
+
+# What to do about a file that another one names.
+_NAMED = "Make it, or correct the path, which starts at the file that names it."
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING", "__bool__": lambda self: False})()
 
@@ -79,12 +85,14 @@ class Config:
     Attributes:
         root: the merged configuration.
         files: the app-config files, in load order.
+        ids: with which a path is opened that a value names.
         problems: why Backstage would not start, as far as it does not concern backend.database; sentences.
     """
 
     root: ConfigReader
     files: list[str]
     layers: list[_Layer]
+    ids: Ids = ROOT
 
     @property
     def problems(self) -> list[str]:
@@ -114,6 +122,7 @@ class _Layer:
     origins: dict[Path, Origin] = field(default_factory=dict)
     dropped: list[Dropped] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    ids: Ids = ROOT
 
 
 def js_trim(text: str) -> str:
@@ -121,12 +130,12 @@ def js_trim(text: str) -> str:
     return text.strip(JS_SPACE)
 
 
-def default_files(directory: str, environment: Mapping[str, str]) -> list[str]:
+def default_files(directory: str, environment: Mapping[str, str], reader: Ids | None = None) -> list[str]:
     """Return the files that a backend without --config reads, in load order; app-config.yaml even if it is missing."""
     names = [name for name in map(js_trim, environment.get("BACKSTAGE_ENV", "").split(",")) if name]
     wanted = [f"app-config.{name}.yaml" for name in names] + ["app-config.local.yaml"]
     wanted += [f"app-config.{name}.local.yaml" for name in names]
-    there = [path for path in (os.path.join(directory, name) for name in wanted) if os.path.exists(path)]
+    there = [path for path in (os.path.join(directory, name) for name in wanted) if owned.exists(path, reader)]
     return [os.path.join(directory, "app-config.yaml"), *there]
 
 
@@ -134,25 +143,47 @@ def load(
     directory: str,
     environment: Mapping[str, str],
     config_files: Sequence[str] = (),
+    reader: Ids | None = None,
+    author: Ids = ROOT,
 ) -> Config:
-    """Read the configuration of a backend.
+    """Read the configuration of a backend, within the bounds of `owned`.
 
     Args:
         directory: the root of the app; relative paths start here.
         environment: the backend's environment variables.
         config_files: its --config options in their order; empty means the default files.
+        reader: with whose ids all files are opened: the user's that Backstage runs as. None: each with those of the
+            owner of its directory, and what a file names with those of whoever may have written that.
+        author: who may have written the values of the environment variables.
 
     Raises:
         ConfigLoaderError: Backstage would end with an error that makes backend.database unknown, too.
     """
-    files = [os.path.join(directory, name) for name in config_files] or default_files(directory, environment)
-    layers = [_read_file(path, _Environment(environment)) for path in files]
-    layers.append(_read_variables(environment))
-    reader: ConfigReader | None = None
+    try:
+        with owned.time_limit(f"The app-config files of {directory}"):
+            return _load(directory, config_files, _Environment(environment, author), reader)
+    except ConfigLoaderError:
+        raise
+    except CollectionError as error:
+        raise ConfigLoaderError(str(error)) from error
+    except RecursionError:
+        raise ConfigLoaderError(
+            f"The app-config files of {directory} are nested too deeply; look for a file that includes itself."
+        ) from None
+
+
+def _load(directory: str, config_files: Sequence[str], environment: _Environment, reader: Ids | None) -> Config:
+    files = [os.path.join(directory, name) for name in config_files]
+    files = files or default_files(directory, environment.variables, reader)
+    layers = [_read_file(path, environment, reader) for path in files]
+    layers.append(_read_variables(environment.variables))
+    values: ConfigReader | None = None
     for layer in layers:
         if layer.data is not MISSING:
-            reader = ConfigReader(layer.data, layer.context, reader)
-    return Config(reader or ConfigReader(MISSING, "no file"), files, layers)
+            values = ConfigReader(layer.data, layer.context, values)
+    authors = [*(layer.ids for layer in layers), environment.author]
+    ids = reader or next((ids for ids in authors if ids.uid), ROOT)
+    return Config(values or ConfigReader(MISSING, "no file"), files, layers, ids)
 
 
 class ConfigReader:
@@ -290,15 +321,26 @@ def js_string(value: Any) -> str:
 @dataclass(frozen=True)
 class _Environment:
     variables: Mapping[str, str]
+    author: Ids
 
     def get(self, name: str) -> str | None:
         value = self.variables.get(name)
         return None if value is None else js_trim(value)
 
 
-def _read_file(path: str, environment: _Environment) -> _Layer:
-    layer = _Layer(os.path.basename(path))
-    document = _document(path, "Backstage does not start without it; make it, or correct the list of config files.")
+class _Base(NamedTuple):
+    """Where relative paths start, and with which ids the files are opened."""
+
+    directory: str
+    ids: Ids
+    fixed: bool
+
+
+def _read_file(path: str, environment: _Environment, reader: Ids | None) -> _Layer:
+    remedy = "Backstage does not start without it; make it, or correct the list of config files."
+    file = _file(path, remedy, reader)
+    layer = _Layer(os.path.basename(path), ids=file.ids)
+    document = _document(path, file)
     try:
         tree = document.tree
     except YamlPatchError as error:
@@ -309,7 +351,8 @@ def _read_file(path: str, environment: _Environment) -> _Layer:
     def where(at: Path) -> str:
         return _place_in(document, path, at)
 
-    layer.data = _Transformation(layer, environment).transform(tree, (), os.path.dirname(path), where)
+    base = _Base(os.path.dirname(path), file.ids, reader is not None)
+    layer.data = _Transformation(layer, environment, os.path.dirname(file.path)).transform(tree, (), base, where)
     if not isinstance(layer.data, dict):
         raise ConfigLoaderError(f"{path}: is {kind(tree)} as a whole; an app-config file is a mapping.")
     return layer
@@ -323,66 +366,77 @@ def _place_in(document: Document | None, path: str, at: Path) -> str:
     return f"{path}:{node.line}" if node else path
 
 
-def _document(path: str, remedy: str) -> Document:
+def _document(path: str, file: owned.File, quoted: bool = True) -> Document:
     try:
-        return Document(_bytes(path, remedy))
+        return Document(file.data)
     except YamlPatchError as error:
-        raise ConfigLoaderError(f"{path}: {error}. Correct the file there.") from error
+        reason = str(error) if quoted else f"line {error.line or 1}: not the YAML that Backstage reads"
+        raise ConfigLoaderError(f"{path}: {reason}. Correct the file there.") from error
 
 
-def _bytes(path: str, remedy: str) -> bytes:
+def _file(path: str, remedy: str, ids: Ids | None) -> owned.File:
     try:
-        with open(path, "rb") as stream:
-            return stream.read()
+        return owned.read(path, ids)
     except FileNotFoundError:
         raise ConfigLoaderError(f"{path}: there is no such file. {remedy}") from None
-    except PermissionError:
+    except PermissionError as error:
+        who = error.ids if isinstance(error, owned.DeniedError) else _user_name()
         raise ConfigLoaderError(
-            f"{path}: {_user_name()} may not read it. Give it to that user or to a group of it, and let it into the "
-            "directories above."
+            f"{path}: the OS user {who} may not read it. Give it to that user or to a group of it, and let it into "
+            "the directories above."
         ) from None
+    except CollectionError as error:
+        raise ConfigLoaderError(str(error)) from error
     except OSError as error:
         raise ConfigLoaderError(f"{path}: cannot be read: {error.strerror}. {remedy}") from error
 
 
 def _user_name() -> str:
     try:
-        return f"the OS user {pwd.getpwuid(os.geteuid()).pw_name}"
+        return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        return f"the OS user with the id {os.geteuid()}"
+        return str(os.geteuid())
 
 
 class _Transformation:
     """Substitutions and includes of one file (config-loader, sources/transform)."""
 
-    def __init__(self, layer: _Layer, environment: _Environment) -> None:
+    def __init__(self, layer: _Layer, environment: _Environment, home: str) -> None:
         self._layer = layer
         self._environment = environment
+        self._home = home
+        self._values = 0
 
-    def transform(self, value: Any, path: Path, directory: str, where: Callable[[Path], str]) -> Any:
+    def transform(self, value: Any, path: Path, base: _Base, where: Callable[[Path], str]) -> Any:
         """Return the value as Backstage sees it, MISSING where it drops it."""
+        self._values += 1
+        if self._values > _MAX_VALUES:
+            raise ConfigLoaderError(
+                f"{self._layer.context}: has more than {_MAX_VALUES:,} values once its aliases and includes are "
+                "followed; look for aliases (*) within aliases."
+            )
         if isinstance(value, str):
             return self._substituted(value, path, where)
         if isinstance(value, dict):
             included = next((key for key in value if key in _INCLUDES), None)
             if included:
                 try:
-                    return self._included(included, value, path, directory, where)
+                    return self._included(included, value, path, base, where)
                 except ConfigLoaderError as error:
                     if path[: len(_KEPT)] == _KEPT or _KEPT[: len(path)] == path:
                         raise
                     self._layer.problems.append(str(error))
                     return MISSING
-        return self._children(value, path, directory, where)
+        return self._children(value, path, base, where)
 
-    def _children(self, value: Any, path: Path, directory: str, where: Callable[[Path], str]) -> Any:
+    def _children(self, value: Any, path: Path, base: _Base, where: Callable[[Path], str]) -> Any:
         if isinstance(value, list):
-            items = [self.transform(item, (*path, at), directory, where) for at, item in enumerate(value)]
+            items = [self.transform(item, (*path, at), base, where) for at, item in enumerate(value)]
             return [item for item in items if item is not MISSING]
         if isinstance(value, dict):
             result = {}
             for key, child in value.items():
-                transformed = self.transform(child, (*path, key), directory, where)
+                transformed = self.transform(child, (*path, key), base, where)
                 if transformed is not MISSING:
                     result[key] = transformed
             self._keep(path, where, ())
@@ -411,7 +465,7 @@ class _Transformation:
         return "".join(parts)
 
     def _included(
-        self, kind_of: str, value: dict[str, Any], path: Path, directory: str, where: Callable[[Path], str]
+        self, kind_of: str, value: dict[str, Any], path: Path, base: _Base, where: Callable[[Path], str]
     ) -> Any:
         def wrong(text: str) -> ConfigLoaderError:
             return ConfigLoaderError(f"{where(path)}: {_dotted(path)}: {text}")
@@ -430,30 +484,32 @@ class _Transformation:
                 return self._drop(path, where, target)
             self._keep(path, where, (target,))
             return found
+        if target != raw and not base.fixed and self._environment.author.uid:
+            base = base._replace(ids=self._environment.author)
         if kind_of == "$file":
-            file = _node_path(directory, target)
+            file = _node_path(base.directory, target)
             try:
-                content = _bytes(file, "Make it, or correct the path, which starts at the file that names it.")
+                content = _file(file, _NAMED, base.ids).data
             except ConfigLoaderError as error:
                 raise wrong(f"$file: {error}") from error
             self._keep(path, lambda _at: file, ())
             return content.decode("utf-8", "replace").rstrip(JS_SPACE)
-        return self._include(target, path, directory, wrong)
+        return self._include(target, path, base, wrong)
 
-    def _include(self, target: str, path: Path, directory: str, wrong: Callable[[str], ConfigLoaderError]) -> Any:
+    def _include(self, target: str, path: Path, base: _Base, wrong: Callable[[str], ConfigLoaderError]) -> Any:
         name, _hash, rest = target.partition("#")
-        file = _node_path(directory, name)
+        file = _node_path(base.directory, name)
         suffix = os.path.splitext(name)[1]
         if suffix not in (".json", ".yaml", ".yml"):
             raise wrong(f"$include takes .json, .yaml and .yml files, not {name}.")
-        remedy = "Make it, or correct the path, which starts at the file that names it."
         data: Any
         try:
+            found = _file(file, _NAMED, base.ids)
             if suffix == ".json":
-                document, content = None, _bytes(file, remedy)
-                data = _json(content.decode("utf-8", "replace"))
+                document = None
+                data = _json(found.data.decode("utf-8", "replace"))
             else:
-                document = _document(file, remedy)
+                document = _document(file, found, quoted=found.path.startswith(f"{self._home}/"))
                 data = document.tree
         except ConfigLoaderError as error:
             raise wrong(f"$include: {error}") from error
@@ -472,7 +528,7 @@ class _Transformation:
             return MISSING
         if isinstance(data, str):
             return self._substituted(data, path, where)
-        return self._children(data, path, os.path.dirname(file), where)
+        return self._children(data, path, base._replace(directory=os.path.dirname(file), ids=found.ids), where)
 
     def _keep(self, path: Path, where: Callable[[Path], str], variables: tuple[str, ...]) -> None:
         if path[: len(_KEPT)] == _KEPT:

@@ -28,6 +28,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.log
     login_options,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.tls_check import check_tls
+from ansible_collections.devportal.backstage.plugins.module_utils._files import owned
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import (
     PostgresqlError,
     as_identifier,
@@ -88,8 +89,8 @@ def _other_client(report: Report, client: str, mode: str, directory: str | None)
         report.failed("client", f"The client is {client}, which knows no schemas.", "Remove pluginDivisionMode.")
         return
     places = [os.path.join(directory or "", *way, "node_modules") for way in ((), ("packages", "backend"))]
-    there = [place for place in places if directory and os.path.isdir(place)]
-    if there and not any(os.path.isdir(os.path.join(place, client)) for place in there):
+    there = [place for place in places if directory and owned.is_directory(place)]
+    if there and not any(owned.is_directory(os.path.join(place, client)) for place in there):
         report.failed(
             "client",
             f"The client is {client}, and its npm package is not installed in {directory}.",

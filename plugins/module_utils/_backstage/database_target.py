@@ -251,7 +251,7 @@ class Target:
         if not isinstance(value, str):
             raise TargetError("connection", f"{key} is {kind(value)}.", "Make it a mapping with host, port and so on.")
         try:
-            return parse_url(value)
+            return parse_url(value, self._config.ids)
         except ValueError as error:
             raise TargetError(
                 "connection",

@@ -14,11 +14,19 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._files import owned
+from ansible_collections.devportal.backstage.plugins.module_utils._files.accounts import Ids
+
 _RESERVED = ";/?:@&=+$,#"
 
 
-def parse_url(text: str) -> dict[str, Any]:
+def parse_url(text: str, ids: Ids | None = None) -> dict[str, Any]:
     """Read a connection string as pg-connection-string does.
+
+    Args:
+        text: the connection string.
+        ids: with which the certificates that it names are opened, see `owned`.
 
     Raises:
         ValueError: it is not a URL (WHATWG URL Standard), or names a file that cannot be read; without its text.
@@ -48,11 +56,11 @@ def parse_url(text: str) -> dict[str, Any]:
         path = hostname + path
     config["port"] = config.get("port") or parts["port"]
     config["database"] = _decoded(path[1:], _RESERVED) or None
-    _url_tls(config)
+    _url_tls(config, ids)
     return config
 
 
-def _url_tls(config: dict[str, Any]) -> None:
+def _url_tls(config: dict[str, Any], ids: Ids | None) -> None:
     if config.get("ssl") in ("true", "1"):
         config["ssl"] = True
     elif config.get("ssl") == "0":
@@ -64,8 +72,9 @@ def _url_tls(config: dict[str, Any]) -> None:
     for key, path in files.items():
         if path:
             try:
-                with open(path, encoding="utf-8", errors="replace") as stream:
-                    config["ssl"][key] = stream.read()
+                config["ssl"][key] = owned.read(path, ids).data.decode("utf-8", "replace")
+            except CollectionError as error:
+                raise ValueError(str(error)) from None
             except OSError as error:
                 raise ValueError(f"{path} cannot be read ({error.strerror})") from None
     if mode == "disable":

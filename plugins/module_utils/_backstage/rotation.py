@@ -30,8 +30,9 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage imp
     tls_check,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, owned
 from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
+from ansible_collections.devportal.backstage.plugins.module_utils._files.accounts import ROOT, Ids
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
     connection as postgresql,
 )
@@ -211,7 +212,7 @@ class Places:
         return self.app_config if self.credentials == "literal" else self.password_file
 
     def contents(self) -> dict[str, bytes | None]:
-        """What the files that a rotation may change hold now. Raises: files.FileError."""
+        """What the files that a rotation may change hold now. Raises: CollectionError."""
         names = [self.app_config, *([self.env_file] if self.credentials == "env" else [])]
         if self.credentials == "file":
             names.append(self.password_file)
@@ -227,10 +228,10 @@ class Places:
             RotationError: they do not point at PostgreSQL with a user and a password.
             CollectionError: they cannot be read.
         """
-        data = _read(self.env_file.removeprefix("-")) if self.env_file else None
+        data, author = _read_with_author(self.env_file.removeprefix("-")) if self.env_file else (None, ROOT)
         found = {**env_file.read(data or b"", self.env_format), **(instead or {})}
         variables = env_file.environment(found, self.env_format, self.environment)
-        config = config_loader.load(self.directory, variables, self.config_files)
+        config = config_loader.load(self.directory, variables, self.config_files, author=author)
         try:
             target = database_target.Target(config, variables)
             if target.client("catalog") != "pg":
@@ -312,7 +313,7 @@ class Rotation:
 
     @property
     def journal(self) -> Journal | None:
-        """The journal as it is kept. Raises: RotationError, files.FileError."""
+        """The journal as it is kept. Raises: CollectionError."""
         data = _read(self._path)
         try:
             return None if data is None else Journal.load(data)
@@ -429,8 +430,7 @@ class Rotation:
             return None
         for path, data in journal.contents.items():
             if path == self._places.app_config and (left := self._places.left_over(data)):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(left)
+                owned.remove(left, _read_with_author(path)[1])
         with files.edit(self._path) as file:
             file.remove()
         with contextlib.suppress(OSError):  # another app's journal may be there
@@ -497,12 +497,17 @@ class Rotation:
 
 
 def _read(path: str) -> bytes | None:
+    return _read_with_author(path)[0]
+
+
+def _read_with_author(path: str) -> tuple[bytes | None, Ids]:
+    """What a file holds, None where there is none, and with whose ids a file is opened or removed that it names."""
     try:
         with files.edit(path) as file:
-            return file.data
-    except files.FileError:
-        if not os.path.isdir(os.path.dirname(path)):
-            return None
+            return file.data, file.author
+    except CollectionError:
+        if not owned.is_directory(os.path.dirname(path)):
+            return None, ROOT
         raise
 
 

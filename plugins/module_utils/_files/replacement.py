@@ -11,28 +11,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import grp
 import os
-import pwd
-import re
 import stat
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Callable
+from collections.abc import Iterator
+from typing import Callable
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._files import owned
+from ansible_collections.devportal.backstage.plugins.module_utils._files.accounts import Ids, acting_as
 
 LOCK_TIMEOUT = 20.0  # seconds; a run holds the lock for milliseconds
 _ACL = "system.posix_acl_access"
 _KEPT_XATTRS = (_ACL, "security.selinux")
-_MAX_LINKS = 40  # path_resolution(7)
 
 # The directories that this process holds, by device and inode: two files of one directory may be edited together.
 _held: set[tuple[int, int]] = set()
-
-
-class FileError(CollectionError):
-    """A file cannot be read or replaced; the text names the file, the reason and the remedy."""
 
 
 def backup_name(path: str) -> str:
@@ -49,35 +43,31 @@ class EditedFile:
         mode: the present permission bits, or None where there is no file.
         uid, gid: the present owner; for a file yet to be made, its directory's as far as this process may set it.
         links: how many names the file has; replacing one leaves the others with the old content.
+        ids: with which all of this is done: those of the directory's owner.
+        author: who may have written the present content; what it names is opened with those ids.
     """
 
-    def __init__(self, asked: str, descriptor: int, directory: str, name: str) -> None:
-        self.path = os.path.join(directory, name)
+    def __init__(self, asked: str, descriptor: int, found: owned.Place) -> None:
+        self.path = found.path
+        self.ids = self.author = found.ids
         self._asked = asked
+        self._found = found
         self._descriptor = descriptor
-        self._directory = directory
-        self._name = name
+        self._directory, self._name = os.path.split(found.path)
         self._identity: tuple[int, ...] | None = None
         self._xattrs: dict[str, bytes] = {}
         self.data: bytes | None = None
         self.mode: int | None = None
         self.links = 0
-        self.uid, self.gid = _new_owner(os.fstat(descriptor))
+        self.uid, self.gid = _new_owner(os.fstat(descriptor), found.ids)
         with contextlib.suppress(FileNotFoundError):
-            self._read()
+            self._read(found)
 
-    def _read(self) -> None:
-        # Non-blocking, because a named pipe would wait for a writer.
-        descriptor = os.open(
-            self._name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._descriptor
-        )
+    def _read(self, found: owned.Place) -> None:
+        descriptor = found.open(os.O_RDONLY)
         try:
-            info = os.fstat(descriptor)
-            if not stat.S_ISREG(info.st_mode):
-                kind = "a directory" if stat.S_ISDIR(info.st_mode) else "not a regular file"
-                raise FileError(f"{self._asked}: is {kind}; name a regular file.")
-            with open(descriptor, "rb", closefd=False) as stream:
-                self.data = stream.read()
+            self.data, info = owned.content(descriptor, self._asked)
+            self.author = owned.author(found.ids, info)
             self._xattrs = _xattrs(descriptor)
         finally:
             os.close(descriptor)
@@ -110,44 +100,51 @@ class EditedFile:
             The backup's path, or None.
 
         Raises:
-            FileError: the file system refuses, or somebody else changed the file meanwhile. It is then left as it is.
+            CollectionError: the file system refuses, or somebody else changed the file meanwhile. It is then left as it is.
         """
-        _sweep(self._descriptor, self._name)
+        with acting_as(self.ids):
+            _sweep(self._descriptor, self._name)
         saved = backup_name(self._name)
         try:
             if backup := backup and self.data is not None:
                 kept = self.mode if mode is None or self.mode is None else self.mode & mode
                 self._put(saved, self.data or b"", kept, (self.uid, self.gid))
             owner = (self.uid if uid is None else uid, self.gid if gid is None else gid)
+            self._must_stay_readable(mode, owner)
             try:
                 info = self._put(self._name, data, mode, owner, check)
             except BaseException:
                 if backup:
-                    os.unlink(saved, dir_fd=self._descriptor)
+                    with acting_as(self.ids):
+                        os.unlink(saved, dir_fd=self._descriptor)
                 raise
         except OSError as error:
-            raise FileError(
-                f"{self._asked}: cannot be written: {error.strerror}. {_remedy(error)} The file is as it was."
+            raise CollectionError(
+                f"{self._asked}: cannot be written: {error.strerror}. {_remedy(error, self._found)} "
+                "The file is as it was."
             ) from error
         self.data = data
         self._remember(info)
         return os.path.join(self._directory, saved) if backup else None
 
     def remove(self) -> bool:
-        """Take the file away.
+        """Remove the file.
 
         Returns:
             Whether there was one.
 
         Raises:
-            FileError: the file system refuses.
+            CollectionError: the file system refuses.
         """
         try:
-            os.unlink(self._name, dir_fd=self._descriptor)
+            with acting_as(self.ids):
+                os.unlink(self._name, dir_fd=self._descriptor)
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise FileError(f"{self._asked}: cannot be removed: {error.strerror}. {_remedy(error)}") from error
+            raise CollectionError(
+                f"{self._asked}: cannot be removed: {error.strerror}. {_remedy(error, self._found)}"
+            ) from error
         self.data = self.mode = self._identity = None
         return True
 
@@ -161,15 +158,11 @@ class EditedFile:
     ) -> os.stat_result:
         # In a directory of our own, so that a killed run leaves nothing that others can read, whatever its mode.
         name = f"{_prefix(self._name)}{os.urandom(6).hex()}.tmp"
-        os.mkdir(name, 0o700, dir_fd=self._descriptor)
+        with acting_as(self.ids):
+            os.mkdir(name, 0o700, dir_fd=self._descriptor)
         try:
-            private = os.open(
-                name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._descriptor
-            )
+            private, descriptor = self._open_private(name)
             try:
-                descriptor = os.open(
-                    self._name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=private
-                )
                 with open(descriptor, "wb") as stream:
                     stream.write(data)
                     stream.flush()
@@ -177,33 +170,63 @@ class EditedFile:
                     os.fsync(descriptor)
                     if check:
                         check(os.path.join(self._directory, name, self._name))
-                    if target == self._name:
-                        self._must_be_unchanged()
-                    os.rename(self._name, target, src_dir_fd=private, dst_dir_fd=self._descriptor)
+                    with acting_as(self.ids):
+                        if target == self._name:
+                            self._must_be_unchanged()
+                        os.rename(self._name, target, src_dir_fd=private, dst_dir_fd=self._descriptor)
                     info = os.fstat(descriptor)
             finally:
                 os.close(private)
         finally:
-            _discard(self._descriptor, name)
+            with acting_as(self.ids):
+                _discard(self._descriptor, name)
         with contextlib.suppress(OSError):  # some file systems cannot; the file is in place all the same
             os.fsync(self._descriptor)
         return info
 
+    def _open_private(self, name: str) -> tuple[int, int]:
+        """The descriptors of a directory of our own, and of a new file in it."""
+        with acting_as(self.ids):
+            private = os.open(
+                name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._descriptor
+            )
+            try:
+                return private, os.open(
+                    self._name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=private
+                )
+            except BaseException:
+                os.close(private)
+                raise
+
     def _dress(self, descriptor: int, mode: int | None, owner: tuple[int, int]) -> None:
+        # With root's ids, and no path: the owner of the directory could not give a file to the owner that it had.
         now = os.fstat(descriptor)
         if (now.st_uid, now.st_gid) != owner:
             os.fchown(descriptor, *owner)
         if self.mode is None:
             os.fchmod(descriptor, 0o600 if mode is None else mode)
             return
-        os.fchmod(descriptor, self.mode)
+        # No special bits: a file of root's that somebody else could have written to must not run as root.
+        os.fchmod(descriptor, self.mode & 0o777)
         for name, value in self._xattrs.items():
             os.setxattr(descriptor, name, value)
         if _ACL not in self._xattrs and _ACL in _xattrs(descriptor):
             os.removexattr(descriptor, _ACL)  # the directory's default ACL is for new files
-            os.fchmod(descriptor, self.mode)
+            os.fchmod(descriptor, self.mode & 0o777)
         if mode is not None and mode != self.mode:
             os.fchmod(descriptor, mode)  # after the ACL, so that a tightened mode closes its mask too
+
+    def _must_stay_readable(self, mode: int | None, owner: tuple[int, int]) -> None:
+        """Reject rights with which the next run could not read the file."""
+        bits = (0o600 if self.mode is None else self.mode) if mode is None else mode
+        if owner[0] or not self.ids.uid or os.geteuid() or _ACL in self._xattrs:
+            return
+        if not self.ids.may_read(*owner, bits):
+            raise CollectionError(
+                f"{self._asked}: {self.ids}, who owns its directory, could not read it with owner "
+                f"{Ids(owner[0], 0, ())} and mode {bits:04o}. Choose another owner or mode, or put the file into a "
+                "directory of its owner."
+            )
 
     def _must_be_unchanged(self) -> None:
         try:
@@ -211,7 +234,7 @@ class EditedFile:
         except FileNotFoundError:
             now = None
         if now != self._identity:
-            raise FileError(
+            raise CollectionError(
                 f"{self._asked}: somebody else changed it while this run worked on it; nothing was written, run again."
             )
 
@@ -228,165 +251,51 @@ def edit(path: str, timeout: float = LOCK_TIMEOUT) -> Iterator[EditedFile]:
         timeout: seconds to wait for another run.
 
     Raises:
-        FileError: no such directory, not a regular file, unreadable, an untrusted link, or locked for too long.
+        CollectionError: no such directory, not a regular file, unreadable, an untrusted link, or locked for too long.
     """
-    try:
-        real = _follow(path)
-        directory, name = os.path.split(real)
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be opened: {error.strerror} ({error.filename}). {_remedy(error)}") from error
-    info = os.fstat(descriptor)
-    identity = (info.st_dev, info.st_ino)
-    first = identity not in _held
-    try:
-        if first:
+    with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(owned.place(path))
+            if not found.name:
+                raise CollectionError(f"{path}: is a directory; name a regular file.")
+            with acting_as(found.ids):
+                descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found.directory)
+        except OSError as error:
+            where = os.path.dirname(found.path) if error.filename == "." else error.filename
+            raise CollectionError(f"{path}: cannot be opened: {error.strerror} ({where}). {_remedy(error)}") from error
+        stack.callback(os.close, descriptor)
+        _check_links(found, path)
+        info = os.fstat(descriptor)
+        identity = (info.st_dev, info.st_ino)
+        if identity not in _held:
             _lock(descriptor, path, timeout)
             _held.add(identity)
+            stack.callback(_held.discard, identity)
         try:
-            edited = EditedFile(path, descriptor, directory, name)
+            edited = EditedFile(path, descriptor, found)
         except OSError as error:
-            raise FileError(f"{path}: cannot be read: {error.strerror}. {_remedy(error)}") from error
+            raise CollectionError(f"{path}: cannot be read: {error.strerror}. {_remedy(error)}") from error
         yield edited
-    finally:
-        if first:
-            _held.discard(identity)
-        os.close(descriptor)
 
 
-def wanted_rights(path: str, asked: Mapping[str, Any], check_mode: bool) -> dict[str, int | None]:
-    """Read the options `mode`, `owner` and `group` of a module.
-
-    Args:
-        path: the file, for the error's text.
-        asked: the options; an octal number as text, and names or numbers. None means: keep what is there.
-        check_mode: a name that this host does not know then passes, as an earlier task would perhaps have made it.
-
-    Returns:
-        `mode`, `uid` and `gid` as `EditedFile.replace` takes them.
-
-    Raises:
-        FileError: no octal number, or a name that this host does not know.
-    """
-    mode, owner, group = asked["mode"], asked["owner"], asked["group"]
-    if isinstance(mode, str) and re.fullmatch(r"0?[0-7]{3,4}", mode):
-        mode = int(mode, 8)
-    elif mode is not None and not _is_octal(mode):
-        raise FileError(f"{path}: mode: {mode!r} is not an octal number in quotes such as '0600'.")
-    uid, gid = owner, None
-    if owner is not None and not owner.isdigit():
-        found = account(owner, f"{path}: owner", check_mode)
-        uid = found and found.pw_uid
-    try:
-        gid = group if group is None or group.isdigit() else grp.getgrnam(group).gr_gid
-    except KeyError:
-        if not check_mode:
-            raise FileError(f"{path}: group: there is no group {group!r} on this host; make it first.") from None
-    return {"mode": mode, "uid": None if uid is None else int(uid), "gid": None if gid is None else int(gid)}
-
-
-def account(user: str, option: str, may_be_missing: bool) -> pwd.struct_passwd | None:
-    """The OS user of this name.
-
-    Args:
-        user: its name.
-        option: what named it, for the error's text.
-        may_be_missing: None is then returned where there is none, in check mode for instance.
-
-    Raises:
-        FileError: there is none.
-    """
-    try:
-        return pwd.getpwnam(user)
-    except (KeyError, ValueError):
-        if may_be_missing:
-            return None
-        raise FileError(f"{option}: there is no user {user!r} on this host; make it first.") from None
-
-
-def may_read(user: pwd.struct_passwd, uid: int, gid: int, mode: int) -> bool:
-    """Whether an OS user may read a file with this owner, group and mode (path_resolution(7)); no ACL counts."""
-    if user.pw_uid in (0, uid):
-        return user.pw_uid == 0 or bool(mode & 0o400)
-    in_group = gid in os.getgrouplist(user.pw_name, user.pw_gid)
-    return bool(mode & (0o040 if in_group else 0o004))
-
-
-@contextlib.contextmanager
-def acting_as(user: str | None) -> Iterator[None]:
-    """Meet the permissions that an OS user meets (credentials(7)).
-
-    Args:
-        user: its name. With None, with a name that this host does not have yet, and in a process that is not root's,
-            nothing is different.
-    """
-    found = account(user, "os_user", may_be_missing=True) if user and os.geteuid() == 0 else None
-    if found is None:
-        yield
-        return
-    groups, gid = os.getgroups(), os.getegid()
-    os.setgroups(os.getgrouplist(found.pw_name, found.pw_gid))
-    os.setegid(found.pw_gid)
-    os.seteuid(found.pw_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(gid)
-        os.setgroups(groups)
-
-
-def _is_octal(mode: Any) -> bool:
-    """Whether a number was written as an octal one; 644 is 0o1204, and 400 is 0o620, which no file of data has."""
-    if not isinstance(mode, int) or isinstance(mode, bool) or not 0 <= mode <= 0o777:
-        return False
-    return not mode & 0o111 and all(mode >> shift & 0o6 != 0o2 for shift in (0, 3, 6))
-
-
-def _new_owner(directory: os.stat_result) -> tuple[int, int]:
+def _new_owner(directory: os.stat_result, ids: Ids) -> tuple[int, int]:
     """The owner and the group of a file that is yet to be made."""
     root = os.geteuid() == 0
     own = root or directory.st_gid in os.getgroups()
-    return directory.st_uid if root else os.geteuid(), directory.st_gid if own else os.getegid()
+    return (ids.uid or directory.st_uid) if root else os.geteuid(), directory.st_gid if own else os.getegid()
 
 
-def _follow(path: str) -> str:
-    """The path behind all symbolic links, each of which must be trusted (as fs.protected_symlinks does, proc(5))."""
-    links: list[tuple[str, int]] = []
-    rest = [part for part in os.path.abspath(path).split("/") if part]
-    real = "/"
-    while rest:
-        part = rest.pop(0)
-        if part == "..":
-            real = os.path.dirname(real)
-            continue
-        here = os.path.join(real, part)
-        try:
-            info = os.lstat(here)
-        except FileNotFoundError:
-            real = os.path.join(here, *rest)
-            break
-        if not stat.S_ISLNK(info.st_mode):
-            real = here
-            continue
-        links.append((here, info.st_uid))
-        if len(links) > _MAX_LINKS:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-        target = os.readlink(here)
-        if target.startswith("/"):
-            real = "/"
-        rest[:0] = [part for part in target.split("/") if part not in ("", ".")]
-    if real == "/":
-        raise FileError(f"{path}: is a directory; name a regular file.")
-    if links:
-        owner = os.stat(real if os.path.lexists(real) else os.path.dirname(real)).st_uid
-        for link, uid in links:
-            if uid not in (0, os.geteuid(), owner):
-                raise FileError(
-                    f"{path}: {link} is a symbolic link owned by user id {uid} to {real}, which belongs to user id "
-                    f"{owner}; name the file itself, or let the owner of the file make the link."
-                )
-    return real
+def _check_links(found: owned.Place, asked: str) -> None:
+    """Reject a link that somebody else laid to a file (as fs.protected_symlinks does, proc(5))."""
+    if not found.links:
+        return
+    info = found.status() or os.fstat(found.directory)
+    for link, uid in found.links:
+        if uid not in (0, os.geteuid(), info.st_uid):
+            raise CollectionError(
+                f"{asked}: {link} is a symbolic link owned by user id {uid} to {found.path}, which belongs to user id "
+                f"{info.st_uid}; name the file itself, or let the owner of the file make the link."
+            )
 
 
 def _lock(descriptor: int, path: str, timeout: float) -> None:
@@ -397,7 +306,7 @@ def _lock(descriptor: int, path: str, timeout: float) -> None:
             return
         except BlockingIOError:
             if time.monotonic() >= end:
-                raise FileError(
+                raise CollectionError(
                     f"{path}: another run has held its directory for {timeout:g} s; nothing was changed, run again."
                 ) from None
             time.sleep(0.01)
@@ -442,7 +351,11 @@ def _discard(directory: int, private: str) -> None:
         os.rmdir(private, dir_fd=directory)
 
 
-def _remedy(error: OSError) -> str:
+def _remedy(error: OSError, found: owned.Place | None = None) -> str:
+    if found and isinstance(error, PermissionError):
+        error = found.denied(error)
+    if isinstance(error, owned.DeniedError):
+        return error.remedy
     if error.errno == errno.EPERM and os.geteuid() == 0:
         return "Look for an immutable flag (lsattr), or for a host that denies this to root."
     return {
