@@ -278,9 +278,9 @@ def test_a_harmless_variable_masks_nothing_of_the_result(run_module, server, tmp
 
 def test_an_env_file_that_may_be_missing(tmp_path):
     asked = {"environment": {"A": "1"}, "env_format": "systemd", "env_file": f"-{tmp_path}/.env"}
-    assert backstage_database_info._environment(asked) == {"A": "1"}
+    assert backstage_database_info._environment(asked)[0] == {"A": "1"}
     (tmp_path / ".env").write_text("B=2\n")
-    assert backstage_database_info._environment(asked) == {"A": "1", "B": "2"}
+    assert backstage_database_info._environment(asked)[0] == {"A": "1", "B": "2"}
     with pytest.raises(config_loader.ConfigLoaderError, match="cannot be read"):
         backstage_database_info._environment({**asked, "env_file": f"{tmp_path}/none"})
 

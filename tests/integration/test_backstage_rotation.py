@@ -22,6 +22,7 @@ import types
 import psycopg2
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import database_target, rotation, tls_check
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
 from ansible_collections.devportal.backstage.plugins.modules import backstage_rotation
@@ -100,7 +101,7 @@ class App:
         )
         try:
             return {"failed": False, **backstage_rotation._run(module)}
-        except (rotation.RotationError, files.FileError) as error:
+        except (rotation.RotationError, CollectionError) as error:
             return {"failed": True, "changed": False, "msg": str(error)}
 
     def rotate(self, password, stages=tuple(STAGES), process=False):
@@ -275,11 +276,11 @@ def test_a_file_that_cannot_be_written_leaves_the_old_password_on_the_server(app
     steps.begin()
 
     def refuse(*_arguments, **_options):
-        raise files.FileError("no space left")
+        raise CollectionError("no space left")
 
     with monkeypatch.context() as patch:
         patch.setattr(files.EditedFile, "replace", refuse)
-        with pytest.raises(files.FileError):
+        with pytest.raises(CollectionError):
             steps.switch()
     assert app.said()[1] == "the first secret"
     assert app.lets_in()

@@ -11,12 +11,26 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import subprocess
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-_TIMEOUT = 60  # seconds; a large index takes one or two
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._files import owned, programs
+from ansible_collections.devportal.backstage.plugins.module_utils._files.accounts import Ids
+
+_TIMEOUT = 10.0  # seconds; a large index takes one or two
+# What a repository's own configuration could have git run or read, and what it must not do at all for two questions.
+_SETTINGS = {"core.fsmonitor": "false", "core.hooksPath": "/dev/null", "core.sshCommand": "false"}
+_VARIABLES = {
+    "GIT_ALLOW_PROTOCOL": "",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_PAGER": "cat",
+    "GIT_TERMINAL_PROMPT": "0",
+}
 
 
 @dataclass
@@ -34,79 +48,125 @@ class Findings:
     unknown: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Tree:
+    """A working tree: its top, whose ids git gets there, and whether only root could put another in its place."""
+
+    top: str
+    ids: Ids
+    trusted: bool
+
+
 def look(paths: Iterable[str]) -> Findings:
     """Ask git about files, present or not; working trees, worktrees and submodules (gitrepository-layout(5)).
 
-    Git runs as the owner of the repository, so that neither does it refuse (safe.directory in git-config(1)) nor does
-    the repository's configuration run anything as root.
+    Git runs with the ids of the owner of the files' directory; where that is root's, of whoever may have written the
+    repository's configuration. So nothing that a repository could have git do is done as somebody else.
     """
     findings = Findings()
-    by_directory: dict[str, list[str]] = {}
+    by_directory: dict[tuple[str, Ids], dict[str, str]] = {}
     for path in paths:
-        by_directory.setdefault(os.path.dirname(os.path.realpath(path)), []).append(path)
-    for directory, members in by_directory.items():
-        top = _top(directory)
-        if top is not None:
-            _ask(directory, top, members, findings)
+        try:
+            with owned.place(path) as found:
+                members = by_directory.setdefault((os.path.dirname(found.path), found.ids), {})
+                members[found.name] = path
+        except FileNotFoundError:
+            continue  # no directory, no working tree
+        except OSError as error:
+            findings.unknown[path] = f"whether it is in a git working tree cannot be told: {error.strerror}"
+    for (directory, ids), names in by_directory.items():
+        try:
+            tree = _tree(directory, ids)
+        except _UnknownError as error:
+            findings.unknown.update(dict.fromkeys(names.values(), str(error)))
+        else:
+            if tree:
+                _ask(directory, tree, names, findings)
     return findings
 
 
-def _top(directory: str) -> str | None:
-    while not os.path.lexists(os.path.join(directory, ".git")):
-        if directory == "/":
+class _UnknownError(Exception):
+    """Git is not asked; the text says why."""
+
+
+def _tree(directory: str, ids: Ids) -> _Tree | None:
+    """The working tree that a directory is in. Raises: _UnknownError: it is somebody else's."""
+    top, device = directory, None
+    while True:
+        with owned.place(os.path.join(top, ".git")) as found:
+            info, here = found.status(), os.fstat(found.directory)
+        if device not in (None, here.st_dev):  # git goes no further, either
             return None
+        if info:
+            break
+        if top == "/":
+            return None
+        top, device = os.path.dirname(top), here.st_dev
+    ids = ids if ids.uid else _author(top)
+    owners = {info.st_uid, here.st_uid}
+    if not owners <= {0, ids.uid}:
+        other = max(owners - {0, ids.uid})
+        raise _UnknownError(f"{top} is a git working tree of user id {other}, and git is not asked there as {ids}")
+    return _Tree(top, ids, _owners_above(top) <= {0, ids.uid})
+
+
+def _author(top: str) -> Ids:
+    """Who may have written the configuration of a repository, or the file that tells where it is."""
+    for path in (os.path.join(top, ".git", "config"), os.path.join(top, ".git")):
+        try:
+            return owned.read(path).ids
+        except (CollectionError, OSError):
+            continue
+    raise _UnknownError(f"{top} is a git working tree without a configuration that can be read")
+
+
+def _owners_above(directory: str) -> set[int]:
+    owners = set()
+    while directory != "/":
+        with owned.place(directory) as found:
+            info = found.status()
+        owners.add(info.st_uid if info else 0)
+        # In a directory that others may write to, any of them could rename this one; not so in /tmp.
+        if info and info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX:
+            owners.add(-1)
         directory = os.path.dirname(directory)
-    return directory
+    return owners
 
 
-def _ask(directory: str, top: str, paths: list[str], findings: Findings) -> None:
+def _ask(directory: str, tree: _Tree, names: dict[str, str], findings: Findings) -> None:
     git = shutil.which("git")
     if git is None:
-        findings.unknown.update(dict.fromkeys(paths, f"{top} is a git working tree, and git is not installed here"))
+        reason = f"{tree.top} is a git working tree, and git is not installed here"
+        findings.unknown.update(dict.fromkeys(names.values(), reason))
         return
-    names = {os.path.basename(os.path.realpath(path)): path for path in paths}
     try:
-        tracked = _run(git, directory, top, "--literal-pathspecs", "ls-files", "-z", "--", *names)
+        tracked = _run(git, directory, tree, "--literal-pathspecs", "ls-files", "-z", "--", *names)
         # check-ignore takes no pathspecs but plain paths.
         paths_in = b"".join(os.fsencode(f"./{name}") + b"\0" for name in names)
-        ignored = _run(git, directory, top, "check-ignore", "-z", "--stdin", stdin=paths_in)
-    except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None)
-        reason = said.decode("utf-8", "replace").strip().split("\n")[0] if said else str(error)
-        findings.unknown.update(dict.fromkeys(paths, f"{top} is a git working tree, and git fails there: {reason}"))
+        ignored = _run(git, directory, tree, "check-ignore", "-z", "--stdin", stdin=paths_in)
+    except (OSError, _UnknownError) as error:
+        reason = f"{tree.top} is a git working tree, and git fails there: {error}"
+        findings.unknown.update(dict.fromkeys(names.values(), reason))
         return
     findings.tracked.extend(names[name] for name in names if name in tracked)
     findings.exposed.extend(names[name] for name in names if name not in tracked and f"./{name}" not in ignored)
 
 
-def _run(git: str, directory: str, top: str, *arguments: str, stdin: bytes = b"") -> set[str]:
-    owner = os.stat(os.path.join(top, ".git"))
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": _home(owner.st_uid),
-        "LC_ALL": "C",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_CONFIG_COUNT": "2",
-        "GIT_CONFIG_KEY_0": "safe.directory",
-        "GIT_CONFIG_VALUE_0": "*",
-        "GIT_CONFIG_KEY_1": "core.fsmonitor",
-        "GIT_CONFIG_VALUE_1": "false",
-    }
-    other: dict[str, Any] = {}
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        other = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
-    done = subprocess.run(
-        [git, "-C", directory, *arguments],
-        input=stdin,
-        capture_output=True,
-        check=False,
-        cwd="/",
-        env=environment,
-        timeout=_TIMEOUT,
-        **other,
+def _run(git: str, directory: str, tree: _Tree, *arguments: str, stdin: bytes = b"") -> set[str]:
+    # Else git refuses a repository that root made in a directory of somebody else's (safe.directory in git-config(1)).
+    settings = {**_SETTINGS, "safe.directory": "*"} if tree.trusted and tree.ids.uid else _SETTINGS
+    variables = programs.environment(
+        HOME=_home(tree.ids.uid),
+        GIT_CEILING_DIRECTORIES=os.path.dirname(tree.top),
+        GIT_CONFIG_COUNT=str(len(settings)),
+        **_VARIABLES,
     )
-    if done.returncode not in ((0, 1) if "check-ignore" in arguments else (0,)):
-        raise subprocess.CalledProcessError(done.returncode, "git", done.stdout, done.stderr)
+    for index, (key, value) in enumerate(settings.items()):
+        variables.update({f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value})
+    done = programs.run([git, "-C", directory, *arguments], _TIMEOUT, tree.ids, stdin, variables)
+    if done.code not in ((0, 1) if "check-ignore" in arguments else (0,)):
+        said = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
+        raise _UnknownError(said or f"it ended with {done.code}")
     return {os.fsdecode(name) for name in done.stdout.split(b"\0") if name}
 
 

@@ -100,7 +100,8 @@ class EditedFile:
             The backup's path, or None.
 
         Raises:
-            CollectionError: the file system refuses, or somebody else changed the file meanwhile. It is then left as it is.
+            CollectionError: the file system refuses, or somebody else changed the file meanwhile, which is then left as
+                it is.
         """
         with acting_as(self.ids):
             _sweep(self._descriptor, self._name)

@@ -310,6 +310,7 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
 os.setgroups([4711]); os.setgid(65534); os.setuid(65534)
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 try:
     with files.edit(sys.argv[2]) as edited:
         edited.replace(b"new")
