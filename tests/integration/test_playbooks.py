@@ -58,20 +58,21 @@ def play(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("playbook", ["container", "site"])
-def test_one_app_config_that_cannot_be_patched_stops_all_hosts(play, tmp_path, playbook):
+@pytest.mark.parametrize("provider", ["container", "packages"])
+def test_one_app_config_that_cannot_be_patched_stops_all_hosts(play, tmp_path, provider):
     (tmp_path / "app-config.yaml").write_text("backend: [\n")
     done = play(
-        f"devportal.backstage.{playbook}",
+        "devportal.backstage.site",
         # It has no Python, so that nothing could be done to this machine.
         {"backstage_database": {"db": {"ansible_python_interpreter": "/nowhere"}}, "backstage": {"app": {}}},
         env={"ANSIBLE_STRATEGY": "free"},
+        backstage_database_provider=provider,
         backstage_postgresql_host="db",
         __backstage_postgresql_found="ID=debian",
     )
     assert done.returncode == 2, done.stdout
     assert "app-config.yaml" in done.stdout
-    assert done.stdout.count("PLAY [") == 1, done.stdout
+    assert done.stdout.count("PLAY [") == 2, done.stdout
 
 
 LOOPBACK_ONLY = "cannot reach a server that listens on"
@@ -268,25 +269,25 @@ class TestWhereTheDatabaseIs:
         return run
 
     def test_the_roles_of_one_host_in_a_play_of_somebody_else(self, told):
-        assert told({"apps": {"one": {"backstage_postgresql_connection": FACT}}}) == [
-            "localhost",
+        assert told({"apps": {"one": {"backstage_database_connection": FACT}}}) == [
+            "127.0.0.1",
             "5433",
             "backstage",
         ]
         listening = {**FACT, "host": "10.0.0.5"}
-        assert told({"apps": {"one": {"backstage_postgresql_connection": listening}}})[0] == "10.0.0.5"
+        assert told({"apps": {"one": {"backstage_database_connection": listening}}})[0] == "10.0.0.5"
 
     def test_one_host_in_both_groups(self, told):
         hosts = {"backstage_database": {"one": {}}, "apps": {"one": {}}}
-        assert told(hosts) == ["localhost", "", "postgres"]
-        hosts["apps"]["one"]["backstage_postgresql_connection"] = FACT
-        assert told(hosts) == ["localhost", "5433", "backstage"]
+        assert told(hosts) == ["127.0.0.1", "5432", "postgres"]
+        hosts["apps"]["one"]["backstage_database_connection"] = FACT
+        assert told(hosts) == ["127.0.0.1", "5433", "backstage"]
 
     def test_a_database_host_elsewhere(self, told):
         hosts = {"backstage_database": {"db": {"ansible_host": "10.0.0.5"}}, "apps": {"one": {}}}
         # Before the database's own play there is no word of it.
-        assert told(hosts, backstage_postgresql_container_user="portal")[::2] == ["10.0.0.5", "portal"]
-        hosts["backstage_database"]["db"]["backstage_postgresql_container_connection"] = FACT
+        assert told(hosts, backstage_postgresql_user="portal") == ["10.0.0.5", "5432", "portal"]
+        hosts["backstage_database"]["db"]["backstage_database_connection"] = FACT
         assert told(hosts) == ["10.0.0.5", "5433", "backstage"]
         assert told(hosts, backstage_postgresql_port=6432, backstage_postgresql_user="me") == ["10.0.0.5", "6432", "me"]
 
@@ -316,4 +317,4 @@ class TestWhereTheDatabaseIs:
         )  # fmt: skip
         assert done.returncode == 2, done.stdout
         assert words in done.stdout
-        assert done.stdout.count("PLAY [") == 1, done.stdout
+        assert done.stdout.count("PLAY [") == 2, done.stdout

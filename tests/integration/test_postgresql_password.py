@@ -889,11 +889,20 @@ def test_a_former_user_that_is_gone_is_no_error(call, role, check):
     ],
 )
 def test_the_playbook_retires_the_former_user_once_all_that_had_to_are_ready(apps, retires):
-    path = os.path.join(os.path.dirname(role_password.__file__), "..", "..", "..", "playbooks", "rotate_password.yml")
+    path = os.path.join(
+        os.path.dirname(role_password.__file__),
+        "..",
+        "..",
+        "..",
+        "roles",
+        "backstage_postgresql",
+        "tasks",
+        "retire_users.yml",
+    )
     with open(path, encoding="utf-8") as stream:
-        play = next(play for play in yaml.safe_load(stream) if play["name"] == "Retire the previous users")
-    condition = next(one for one in play["tasks"][0]["when"] if "ready" in one)
+        (block,) = yaml.safe_load(stream)
+    condition = next(one for one in block["when"] if "ready" in one)
     shown = [{"needed": needed, "ready": ready} for needed, ready in apps]
     environment = jinja2.Environment()
     environment.filters["length"] = lambda items: len(list(items))  # Ansible makes lists of what the filters yield
-    assert environment.compile_expression(condition)(__rotate_apps=shown) is retires
+    assert environment.compile_expression(condition)(__backstage_postgresql_rotations=shown) is retires

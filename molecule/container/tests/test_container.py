@@ -15,7 +15,7 @@ from ansible_collections.devportal.backstage.tests.integration.env_values import
 
 pytestmark = pytest.mark.group("backstage_database")
 
-PLAYBOOK = "devportal.backstage.container"
+PLAYBOOK = "devportal.backstage.site"
 NEW_PASSWORD = "the \\next/ one'"
 
 

@@ -58,7 +58,7 @@ def test_only_the_app_may_read_the_env_file(host, directory):
 def test_the_env_file_has_the_connection(variables, wanted, hosts):
     servers = [each for _host, each in hosts.values() if "backstage_database" in each["groups"]]
     assert variables == {
-        "POSTGRES_HOST": "localhost" if wanted in servers else servers[0]["ansible_host"],
+        "POSTGRES_HOST": "127.0.0.1" if wanted in servers else servers[0]["ansible_host"],
         "POSTGRES_PORT": str(wanted.get("backstage_postgresql_port", 5432)),
         "POSTGRES_USER": wanted.get("backstage_postgresql_user", "postgres"),
         "POSTGRES_PASSWORD": wanted["backstage_postgresql_password"],

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import topology
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config import (
     AppConfigError,
     check_connection,
@@ -53,24 +54,18 @@ def connection_problems(prefix: str, host: str | None, port: str | int | None, u
 
 
 def remote_hosts(variables: Mapping[str, Any]) -> list[str]:
-    """The app hosts that are to reach this database host's server from elsewhere, as `backstage_app_config` has it.
-
-    A database host that runs an app too has its own server for it; all other apps use the first one's, but for those
-    that are told another address, of a pooler for instance.
+    """The app hosts that are to reach this database host's server from elsewhere.
 
     Args:
         variables: of the database host, with Ansible's own.
     """
-    groups, hostvars, this = variables["groups"], variables["hostvars"], variables["inventory_hostname"]
-    servers = groups.get("backstage_database") or [this]
-    if this != servers[0] or "backstage_postgresql_host" in variables:
+    if "backstage_postgresql_host" in variables:
         return []
-    elsewhere = ("backstage_postgresql_host", "backstage_app_config_host")
-    return [
-        host
-        for host in groups.get("backstage", [])
-        if host not in servers and not any(name in hostvars[host] for name in elsewhere)
-    ]
+    groups, this = variables["groups"], variables["inventory_hostname"]
+    if this not in (groups.get(topology.DATABASES) or [this]):
+        return []
+    known = {**groups, topology.DATABASES: groups.get(topology.DATABASES) or [this]}
+    return topology.remote_app_hosts(this, known, variables["hostvars"])
 
 
 def reach_problems(

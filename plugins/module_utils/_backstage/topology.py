@@ -1,0 +1,95 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which app host uses which database host, and by which address, port and user.
+
+Private to this collection: its interface may change in any release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import DEFAULT_PORT
+
+APPS = "backstage"
+DATABASES = "backstage_database"
+FACT = "backstage_database_connection"
+DEFAULT_USER = "postgres"
+
+_LOOPBACK = "127.0.0.1"
+# Variables of an app host that name its database, the most specific first.
+_ADDRESSES = ("backstage_app_config_host", "backstage_postgresql_host")
+
+Groups = Mapping[str, Sequence[str]]
+HostVars = Mapping[str, Mapping[str, Any]]
+
+
+def given_address(app: str, hostvars: HostVars) -> str:
+    """The address of the database that the variables of an app host give; empty where none does."""
+    variables = hostvars[app]
+    return next((str(variables[name]) for name in _ADDRESSES if variables.get(name)), "")
+
+
+def database_host(app: str, groups: Groups, hostvars: HostVars) -> str:
+    """The inventory name of the database host that an app host uses, empty where the inventory has none.
+
+    It is the one that the app host's variables name, by its inventory name or its `ansible_host`. Without such a name
+    it is the app host itself where that is a database host, and else the first database host.
+    """
+    servers = groups.get(DATABASES) or []
+    address = given_address(app, hostvars)
+    for server in servers:
+        if address and address in (server, hostvars[server].get("ansible_host")):
+            return server
+    if app in servers:
+        return app
+    return servers[0] if servers else ""
+
+
+def app_hosts(server: str, groups: Groups, hostvars: HostVars) -> list[str]:
+    """The app hosts that use a database host, in the inventory's order."""
+    return [app for app in groups.get(APPS) or [] if database_host(app, groups, hostvars) == server]
+
+
+def remote_app_hosts(server: str, groups: Groups, hostvars: HostVars) -> list[str]:
+    """The app hosts that have to reach the server of a database host from elsewhere, by the address of this host.
+
+    An app host that is given an address which is no database host's may have a proxy, so it is left out.
+    """
+    names = (server, hostvars[server].get("ansible_host"))
+    return [
+        app
+        for app in app_hosts(server, groups, hostvars)
+        if app != server and given_address(app, hostvars) in ("", *names)
+    ]
+
+
+def ambiguous(app: str, groups: Groups, hostvars: HostVars) -> list[str]:
+    """The database hosts of the inventory, where nothing says which of them an app host uses; else none."""
+    servers = list(groups.get(DATABASES) or [])
+    undecided = len(servers) > 1 and app not in servers and not given_address(app, hostvars)
+    return servers if undecided else []
+
+
+def connection(app: str, groups: Groups, hostvars: HostVars) -> dict[str, Any]:
+    """How an app host reaches its database: `host`, `port`, `user`, `known` and, where the provider set one, `ca`.
+
+    The provider's role sets them on its host, as the fact `backstage_database_connection`. Before that, port and user
+    are PostgreSQL's own, and `known` is false. `host` is empty for a database outside the inventory.
+    """
+    server = database_host(app, groups, hostvars)
+    # Without a database host in the inventory, a provider's role may have run on this host in the same play.
+    fact: Mapping[str, Any] = hostvars[server or app].get(FACT) or {}
+    if server and server != app:
+        host = hostvars[server].get("ansible_host") or server
+    else:
+        host = (fact.get("host") or _LOOPBACK) if server or fact else ""
+    found = {
+        "host": host,
+        "port": fact.get("port") or DEFAULT_PORT,
+        "user": fact.get("user") or DEFAULT_USER,
+        "known": bool(fact) or not server,
+    }
+    return {**found, "ca": fact["ca"]} if fact.get("ca") else found

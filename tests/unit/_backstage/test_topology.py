@@ -1,0 +1,103 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import topology
+
+FACT = {"host": "127.0.0.1", "port": 5433, "user": "backstage"}
+
+
+def inventory(databases=(), apps=(), **variables):
+    """`groups` and `hostvars` as Ansible has them; `variables` are those of each host that has any."""
+    groups = {"all": [], "backstage_database": list(databases), "backstage": list(apps)}
+    names = [*databases, *apps, *variables]
+    return groups, {name: {"inventory_hostname": name, **variables.get(name, {})} for name in names}
+
+
+@pytest.mark.parametrize(
+    ("inventory_", "expected"),
+    [
+        (inventory(apps=["a"]), ""),
+        (inventory(["d"], ["a"]), "d"),
+        (inventory(["d", "e"], ["a"]), "d"),
+        (inventory(["d", "a"], ["a"]), "a"),
+        # The address of a database host, or its name, decides.
+        (inventory(["d", "e"], ["a"], a={"backstage_postgresql_host": "e"}), "e"),
+        (
+            inventory(["d", "e"], ["a"], a={"backstage_postgresql_host": "10.0.0.2"}, e={"ansible_host": "10.0.0.2"}),
+            "e",
+        ),
+        (
+            inventory(["d", "e"], ["a"], a={"backstage_app_config_host": "e", "backstage_postgresql_host": "d"}),
+            "e",
+        ),
+        (inventory(["d", "a"], ["a"], a={"backstage_app_config_host": "d"}), "d"),
+        # Another address may be another name of the same host, or a proxy before it.
+        (inventory(["d", "e"], ["a"], a={"backstage_postgresql_host": "vip"}), "d"),
+        (inventory(["d", "a"], ["a"], a={"backstage_postgresql_host": ""}), "a"),
+        (({"backstage": ["a"]}, {"a": {}}), ""),
+    ],
+)
+def test_the_database_host_of_an_app_host(inventory_, expected):
+    assert topology.database_host("a", *inventory_) == expected
+
+
+def test_the_app_hosts_of_a_database_host():
+    groups, hostvars = inventory(["d", "e"], ["e", "a", "b"], b={"backstage_postgresql_host": "e"})
+    assert topology.app_hosts("d", groups, hostvars) == ["a"]
+    assert topology.app_hosts("e", groups, hostvars) == ["e", "b"]
+    assert topology.app_hosts("d", {"backstage_database": ["d"]}, hostvars) == []
+
+
+def test_every_app_host_uses_one_database_host():
+    groups, hostvars = inventory(["d", "e", "f"], ["e", "a", "b", "c"], b={"backstage_postgresql_host": "f"})
+    used = [app for server in groups["backstage_database"] for app in topology.app_hosts(server, groups, hostvars)]
+    assert sorted(used) == sorted(groups["backstage"])
+
+
+def test_app_hosts_that_need_the_network():
+    groups, hostvars = inventory(["d"], ["d", "a", "b", "c"], b={"backstage_postgresql_host": "proxy"})
+    assert topology.remote_app_hosts("d", groups, hostvars) == ["a", "c"]
+    hostvars["d"]["ansible_host"] = hostvars["c"]["backstage_app_config_host"] = "10.0.0.1"
+    assert topology.remote_app_hosts("d", groups, hostvars) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("databases", "variables", "expected"),
+    [
+        (["d", "e"], {}, ["d", "e"]),
+        (["d"], {}, []),
+        (["d", "a"], {}, []),
+        (["d", "e"], {"backstage_postgresql_host": "vip"}, []),
+    ],
+)
+def test_two_database_hosts_for_one_app(databases, variables, expected):
+    assert topology.ambiguous("a", *inventory(databases, ["a"], a=variables)) == expected
+
+
+@pytest.mark.parametrize(
+    ("inventory_", "expected"),
+    [
+        # Nothing is known of a database elsewhere but PostgreSQL's own port.
+        (inventory(apps=["a"]), ("", 5432, "postgres", True)),
+        # A provider's role ran on the app host, in a play of somebody else's.
+        (inventory(apps=["a"], a={"backstage_database_connection": FACT}), ("127.0.0.1", 5433, "backstage", True)),
+        (
+            inventory(apps=["a"], a={"backstage_database_connection": {**FACT, "host": "10.0.0.5"}}),
+            ("10.0.0.5", 5433, "backstage", True),
+        ),
+        (inventory(["a"], ["a"]), ("127.0.0.1", 5432, "postgres", False)),
+        (inventory(["d"], ["a"], d={"ansible_host": "10.0.0.5"}), ("10.0.0.5", 5432, "postgres", False)),
+        (inventory(["d"], ["a"], d={"backstage_database_connection": FACT}), ("d", 5433, "backstage", True)),
+    ],
+)
+def test_the_connection_of_an_app_host(inventory_, expected):
+    assert tuple(topology.connection("a", *inventory_).values()) == expected
+
+
+def test_the_certificate_of_the_provider():
+    groups, hostvars = inventory(["d"], ["a"], d={"backstage_database_connection": {**FACT, "ca": "/etc/ca.pem"}})
+    assert topology.connection("a", groups, hostvars)["ca"] == "/etc/ca.pem"
