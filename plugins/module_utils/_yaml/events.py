@@ -14,14 +14,14 @@ mark in a plain scalar in brackets.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import re
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, NamedTuple
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml import dialect
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import (
     FOREIGN_TAGS,
     NUMERIC,
@@ -120,6 +120,43 @@ class Stream:
             YamlPatchError: no YAML, several documents, or a form that YAML 1.1 and 1.2 read differently.
         """
         self.text = text
+        self._rules = rules
+        self._resolve = resolve if rules.version == "1.2" else resolve_11
+        source, back = _hide_lookalikes(text) if rules.version == "1.2" else (_without_lookalikes(text), {})
+        try:
+            try:
+                self._read(source, for_edits)
+            except yaml.YAMLError:
+                if "\t" not in text or rules.version != "1.2":
+                    raise
+                back.update(self._read_tabs(source))
+        except YamlPatchError:
+            raise
+        except (yaml.YAMLError, ValueError, OverflowError) as error:
+            raise _syntax_error(text, error) from None
+        if back:
+            self.values = [value.translate(back) if isinstance(value, str) else value for value in self.values]
+        if self.starts and rules.version == "1.2":
+            dialect.check(self)
+
+    def _read_tabs(self, source: str) -> dict[int, str]:
+        """Read a text with tabs where npm yaml allows them and PyYAML does not; and what stands for those in literals.
+
+        All are hidden behind spaces first; then those that are part of a scalar come back.
+        """
+        sign = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in source)
+        hidden = dialect.without_tabs(source, sign)
+        for _unused in range(4):
+            self._read(hidden, True)
+            shown = dialect.with_tabs_of_scalars(self, hidden, source, sign)
+            if shown == hidden:
+                break
+            hidden = shown
+        else:
+            self._read(source, True)  # raises the error that it is
+        return {ord(sign): "\t"}
+
+    def _read(self, source: str, for_edits: bool) -> None:
         self.values: list[Any] = []
         self.styles: list[Any] = []
         self.starts: list[int] = []
@@ -130,23 +167,10 @@ class Stream:
         self.documents: list[int] = []
         self.document_ends: list[int] = []
         self.suspects: set[int] = set()  # mappings that may have a duplicate key
-        self._rules = rules
-        self._resolve = resolve if rules.version == "1.2" else resolve_11
         self.is_unusual = False  # there are tags, aliases or keys that are collections: `plain` may refuse it
-        source, back = _hide_lookalikes(text) if rules.version == "1.2" else (_without_lookalikes(text), {})
-        try:
-            self._read(Parser(source), for_edits)
-        except YamlPatchError:
-            raise
-        except (yaml.YAMLError, ValueError, OverflowError) as error:
-            raise _syntax_error(text, error) from None
-        if back:
-            self.values = [value.translate(back) if isinstance(value, str) else value for value in self.values]
-
-    def _read(self, parser: Any, for_edits: bool) -> None:
         # These loops run for every event of the file and decide how fast an edit is: hence columns, chunks (which
         # leave the garbage collector nothing to do) and bound methods.
-        get_event = parser.get_event
+        get_event = Parser(source).get_event
         get_event()
         values, styles, after = self.values, self.styles, self.after
         add_value, add_style = values.append, styles.append
@@ -197,8 +221,6 @@ class Stream:
                 self.starts += [event.start_mark.index for event in nodes]
                 self.ends += [event.end_mark.index for event in nodes]
         self._settle(suspects, all_keys)
-        if for_edits and self._rules.version == "1.2":
-            self._check_dialect()
 
     def _settle(self, suspects: list[int], all_keys: set[Any]) -> None:
         """Refuse duplicate keys, or remember where to look for them."""
@@ -250,22 +272,6 @@ class Stream:
         behind = self.text.index(name, index) + len(name)
         if self.text[behind : behind + 1] not in _BEHIND_NAMES:
             raise self.error_at(f"{name} is followed by {self.text[behind]!r}; put a space behind the name", behind)
-
-    def _check_dialect(self) -> None:
-        """Refuse what libyaml takes, but reads otherwise than npm yaml."""
-        text = self.text
-        for node in self.documents:
-            if self.style(node) in ("|", ">"):
-                raise self.error("the document is a block scalar, not a mapping", node)
-        for found in chain(_KEY_SIGN.finditer(text), _VALUE_SIGN.finditer(text)):
-            node = bisect.bisect_left(self.starts, found.end())
-            if node < len(self.starts) and self.starts[node] == found.end():
-                message = f"no space behind this `{found.group()}`; put one there, or quote the text"
-                raise self.error_at(message, found.start())
-        for found in _ESCAPED_BREAK_AND_BLANK.finditer(text):
-            node = bisect.bisect_right(self.starts, found.start()) - 1
-            if self.style(node) == '"' and found.start() < self.ends[node]:
-                raise self.error_at("a blank line behind an escaped line break; take either away", found.start())
 
     def _boundary(self, event: Any) -> None:
         """Note where a document begins and ends."""
@@ -339,7 +345,12 @@ class Stream:
 
     def key(self, node: int) -> str | None:
         """A key as a JavaScript object has it; None for a key that is a collection."""
-        if self.values[node] is ALIAS:
+        value, style = self.values[node], self.styles[node]
+        if value.__class__ is str and style.__class__ is str:
+            text: str = value
+            if style or (text not in WORDS and text[:1] not in NUMERIC):
+                return text
+        if value is ALIAS:
             node = self.target(node)
         if isinstance(self.values[node], Mark):
             return None
@@ -412,9 +423,6 @@ with contextlib.suppress(NameError):
         AliasEvent,
     )
 _BEHIND_NAMES = ("", " ", "\t", "\n", "\r", ",", "]", "}")
-_KEY_SIGN = re.compile(r"\?(?!\s)")
-_VALUE_SIGN = re.compile(r":(?!\s)(?<![\"'\]}]:)")  # `{"a":1}` is for both the same
-_ESCAPED_BREAK_AND_BLANK = re.compile(r"\\\r?\n[ \t]*\r?\n")
 
 
 def place(text: str, index: int) -> tuple[int, int]:

@@ -120,10 +120,12 @@ def _verify(old: Stream, new: Stream, regions: list[Region]) -> None:
         raise _unproven(old, 0)
     if _same(old, new, at_old, len(old.values), at_new) != len(new.values):
         raise _unproven(old, at_old)
+    first, last = touched[0], touched[-1]
     for node, behind in new.after.items():
-        first = bisect.bisect_left(touched, node)
-        if first < len(touched) and touched[first] <= behind:
-            new.check_keys(node)
+        if node <= last and behind >= first:
+            at = bisect.bisect_left(touched, node)
+            if at < len(touched) and touched[at] <= behind:
+                new.check_keys(node)
 
 
 def _same(old: Stream, new: Stream, start: int, end: int, at: int) -> int:
