@@ -486,7 +486,9 @@ def _at(tree: Any, path: tuple[str, ...]) -> Any:
 
 
 def _parse(data: bytes) -> Document:
-    conflicts = [data.count(b"\n", 0, match.start()) + 1 for match in _CONFLICT.finditer(data)]
+    # The pattern takes its time, the look for its first sign does not.
+    conflicts = [match.start() for match in _CONFLICT.finditer(data)] if b"<<<<<<< " in data else []
+    conflicts = [data.count(b"\n", 0, start) + 1 for start in conflicts]
     if len(conflicts) >= 3:
         raise AppConfigError(
             f"line {conflicts[0]}: git's conflict markers stand in the file (lines "
