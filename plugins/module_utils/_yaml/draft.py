@@ -172,6 +172,9 @@ class Drafting:
             if node != draft.node and node in self.elsewhere:
                 return self._child(self.elsewhere[node], step, path, depth)
             entry = self._layout.entry(node, step)
+            if entry is None and isinstance(step, str) and (odd := self._layout.entry(node, None)):
+                # As a JavaScript object has it, `[a]: 1` has the key "[ a ]".
+                raise self._stream.key_error(odd.first)
             return None if entry is None else Kept(entry.value)
         if isinstance(draft, MapDraft):
             changed = draft.changes.get(str(step)) if isinstance(step, str) else None

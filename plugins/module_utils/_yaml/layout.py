@@ -93,9 +93,10 @@ class Layout:
             node = entry.value
         return node, len(path), way
 
-    def entry(self, collection: int, step: Key) -> Entry | None:
+    def entry(self, collection: int, step: Key | None) -> Entry | None:
+        """The entry of a key or index; with None, the last one whose key is a collection."""
         stream = self.stream
-        if isinstance(step, str):
+        if not isinstance(step, int):
             if collection not in self._keys:
                 pairs = stream.entries(collection)
                 self._keys[collection] = {stream.key(key): Entry(key, value) for key, value in pairs}
