@@ -311,6 +311,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files import 
     env_file,
     git,
     masked_diff,
+    secret_names,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     replacement as files,
@@ -390,7 +391,7 @@ class _Run:
             self.connection = _connection(asked, self.path)
             app_config.check_database(asked["database"])
             self.holds_secret = asked["credentials"] == "literal" or any(
-                masked_diff.is_secret(path, value) for path, value in _leaves(asked["database"])
+                secret_names.is_secret(path, value) for path, value in _leaves(asked["database"])
             )
             if asked["credentials"] == "env" and asked["env_file"]:
                 self.look_at_env_file()
@@ -657,8 +658,8 @@ def _leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...
 def _show_what_is_no_secret(module: AnsibleModule) -> None:
     """Take the harmless values of `database` out of what Ansible masks in the result, where they are common words."""
     leaves = _leaves(module.params["database"])
-    harmless = {value for path, value in leaves if not masked_diff.is_secret(path, value)}
-    secret = {value for path, value in leaves if masked_diff.is_secret(path, value)}
+    harmless = {value for path, value in leaves if not secret_names.is_secret(path, value)}
+    secret = {value for path, value in leaves if secret_names.is_secret(path, value)}
     module.no_log_values -= harmless - secret - {module.params["password"]}
 
 

@@ -127,7 +127,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._errors import
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     accounts,
     env_file,
-    masked_diff,
+    secret_names,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     replacement as files,
@@ -179,10 +179,11 @@ def _edit(module: AnsibleModule, file: files.EditedFile, variables: dict[str, st
     names = [name for name in variables if applied({name: variables[name]}) != before]
     for warning in env_file.warnings(after, variables, form):
         module.warn(f"{path}: {warning}")
-    tightened = file.mode is not None and bool(file.mode & 0o007)
+    everybody = accounts.rights_of_everybody(file.gid if wanted["gid"] is None else wanted["gid"])
+    tightened = file.mode is not None and bool(file.mode & everybody)
     if wanted["mode"] is None:
         wanted["mode"] = 0o600 if file.mode is None or tightened else file.mode
-    tightened = tightened and not wanted["mode"] & 0o007
+    tightened = tightened and not wanted["mode"] & everybody
     rights = file.mode is not None and (
         wanted["mode"] != file.mode or wanted["uid"] not in (None, file.uid) or wanted["gid"] not in (None, file.gid)
     )
@@ -215,7 +216,7 @@ def _show_what_is_no_secret(module: AnsibleModule) -> None:
     """Let the result show path, mode and names: a user `backstage` would be masked in /opt/backstage/.env, too."""
     values = {name: str(value) for name, value in module.params["variables"].items() if value is not None}
     shown = (module.params["path"], "0123456789", *values)
-    secret = {value for name, value in values.items() if masked_diff.is_secret((name.replace("_", "-"),), value)}
+    secret = {value for name, value in values.items() if secret_names.is_secret((name.replace("_", "-"),), value)}
     module.no_log_values -= {value for value in values.values() if any(value in text for text in shown)} - secret
 
 

@@ -229,7 +229,7 @@ import shlex
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, reported_by
-from ansible_collections.devportal.backstage.plugins.module_utils._files import masked_diff
+from ansible_collections.devportal.backstage.plugins.module_utils._files import masked_diff, secret_names
 from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
 
 try:
@@ -319,7 +319,7 @@ def _hide_secrets_only(module: AnsibleModule) -> None:
             todo += [((*path, str(key)), item) for key, item in value.items()]
         elif isinstance(value, list):
             todo += [(path, item) for item in value]
-        elif value is not None and masked_diff.is_secret(path, str(value)):
+        elif value is not None and secret_names.is_secret(path, str(value)):
             secrets.add(str(value))
     module.no_log_values = {value for value in module.no_log_values if value in secrets} | secrets
 

@@ -363,3 +363,31 @@ def test_a_file_that_systemd_rejects_is_refused_with_the_line(run_module, tmp_pa
 def test_shell_is_no_format(run_module, tmp_path):
     result = run_module("backstage_env_file", path=str(tmp_path / "env"), format="shell", variables={"A": "2"})
     assert "must be one of: dotenv, systemd" in result["msg"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize(
+    ("group", "modes", "tightened"),
+    [
+        ("users", (0o640, None, 0o600), True),
+        ("users", (0o660, None, 0o600), True),
+        ("nogroup", (0o440, None, 0o600), True),
+        ("users", (0o644, None, 0o600), True),
+        ("users", (0o600, None, 0o600), False),
+        ("daemon", (0o640, None, 0o640), False),
+        ("users", (0o640, "0640", 0o640), False),
+        ("users", (0o640, "0400", 0o400), True),
+    ],
+)
+def test_a_group_that_everybody_is_in(run_module, tmp_path, group, modes, tightened):
+    mode, asked, becomes = modes
+    path = tmp_path / ".env"
+    path.write_text("A=1\n")
+    shutil.chown(path, group=group)
+    path.chmod(mode)
+    result = run_module("backstage_env_file", path=str(path), variables={"POSTGRES_PASSWORD": "new"}, mode=asked)
+    assert (stat.S_IMODE(path.stat().st_mode), result["tightened"]) == (becomes, tightened)
+    assert path.group() == group
+    assert not run_module("backstage_env_file", path=str(path), variables={"POSTGRES_PASSWORD": "new"}, mode=asked)[
+        "changed"
+    ]

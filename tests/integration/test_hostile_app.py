@@ -112,7 +112,7 @@ class Host:
         return found
 
     def runs(self, **more):
-        """Each module that looks at an app, for real and in check mode; all that was said."""
+        """Each module that looks at an app, and one of them in check mode, too; all that was said."""
         env = os.path.join(self.app, ".env")
         app_config = {"path": os.path.join(self.app, "app-config.yaml"), "host": "db", "env_file": env}
         calls = [
@@ -134,12 +134,11 @@ class Host:
             ),
         ]
         results = []
-        for name, arguments in calls:
-            for check in (True, False):
-                began = time.monotonic()
-                result = self.run_module(name, check=check, diff=True, **arguments, **more)
-                assert time.monotonic() - began < 20, name
-                results.append((name, result))
+        for name, arguments in calls[3:4] + calls:
+            began = time.monotonic()
+            result = self.run_module(name, check=not results, diff=True, **arguments, **more)
+            assert time.monotonic() - began < 40, name
+            results.append((name, result))
         return results
 
     def check(self, results):
@@ -152,7 +151,7 @@ class Host:
         for base, _directories, names in os.walk(self.app):
             for name in names:
                 path = os.path.join(base, name)
-                if os.path.isfile(path) and not os.path.islink(path):
+                if not os.path.islink(path) and os.path.isfile(path) and os.path.getsize(path) < 1 << 20:
                     with open(path, encoding="utf-8", errors="replace") as stream:
                         assert CANARY not in stream.read(), path
 
@@ -388,7 +387,7 @@ GIT = {
     ),
     "work_tree": lambda host: (
         shutil.copytree(f"{host.w}/.git", f"{host.app}/.git"),
-        subprocess.run(["git", "-C", host.app, "config", "core.worktree", host.root], check=True, user=APP, env={}),
+        subprocess.run(["git", "config", "-f", f"{host.app}/.git/config", "core.worktree", host.root], check=True),
     ),
 }
 

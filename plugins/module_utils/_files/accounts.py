@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 
+# Distributions that give each user no group of his own put all into one.
+_GROUPS_OF_EVERYBODY = ("users", "nogroup", "nobody", "everyone", "domain users")
 _NOBODY = 65534  # the user and the group that own nothing, on every Linux
 
 
@@ -83,6 +85,15 @@ def named(user: str | None) -> Ids | None:
 def may_read(user: pwd.struct_passwd, uid: int, gid: int, mode: int) -> bool:
     """Whether an OS user may read a file with this owner, group and mode (path_resolution(7)); no ACL counts."""
     return ids_of(user.pw_uid).may_read(uid, gid, mode)
+
+
+def rights_of_everybody(gid: int) -> int:
+    """The permission bits that let everybody in to a file of this group; those of the group, too, where all are in it."""
+    try:
+        name = grp.getgrgid(gid).gr_name
+    except KeyError:
+        return 0o007
+    return 0o077 if name in _GROUPS_OF_EVERYBODY else 0o007
 
 
 @contextlib.contextmanager

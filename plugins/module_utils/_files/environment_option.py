@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ansible_collections.devportal.backstage.plugins.module_utils._files import secret_names
+
 ARGUMENT_SPEC: dict[str, Any] = {"type": "dict", "default": {}, "no_log": True}
 
-_SECRET_NAME = re.compile(
-    r"PASS|PW|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|COOKIE|SIGN|WEBHOOK|CONNECTION|DSN|UR[IL]|PAT$", re.IGNORECASE
-)
 _WORD = re.compile(r"[A-Za-z0-9./_-]{0,16}")
 
 
@@ -29,7 +28,9 @@ def take(module: Any) -> dict[str, str]:
         module: an AnsibleModule whose option has `ARGUMENT_SPEC`; its `params` lose the values.
     """
     given = {name: str(value) for name, value in module.params["environment"].items()}
-    secret = {value for name, value in given.items() if _SECRET_NAME.search(name) or not _WORD.fullmatch(value)}
+    secret = {
+        value for name, value in given.items() if secret_names.is_secret_variable(name) or not _WORD.fullmatch(value)
+    }
     secret |= {module.params.get("password"), module.params.get("login_password")}
     module.no_log_values -= set(given.values()) - secret
     module.params["environment"] = dict.fromkeys(given, "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ansible_collections.devportal.backstage.plugins.module_utils._files import secret_names
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
     ALIAS,
     MAPPING,
+    SEQUENCE,
     STRICT,
     Rules,
     Stream,
@@ -22,30 +25,26 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events i
 
 MASK = "********"
 
-_WORDS = (
-    r"pass(?:word|wd|phrase|code)?|secret|token|credential|api[-_]?key|access[-_]?key|private[-_]?key|signing[-_]?key|"
-    r"authorization|cookie|connection[-_]?string|dsn|signature|webhook|(?:\b|_)(?:auth|pat|pw)\b"
-)
-_SECRET_KEY = re.compile(rf"{_WORDS}|(?:\b|_)keys?\b", re.IGNORECASE)
-_CAMEL_KEY = re.compile(r"[a-z0-9]Keys?$")  # encryptionKey, accountKey
-_SECRET_BRANCH = re.compile(r"pass(?:word|phrase)s?$|secrets?$|credentials?$|tokens?$", re.IGNORECASE)
-_REFERENCES = ("$env", "$file", "$include")
-# A placeholder without a fallback tells nothing, nor does a word of YAML.
-_HARMLESS = re.compile(r"(?:\$\{[^{}:]*\})+|true|false|null|~|:memory:|")
 # Up to the last @: a password that is not URL-encoded may have one, and a slash.
 _LOGIN_IN_URL = re.compile(r"(://)[^\s\"']*@")
 _PEM = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _IN_COMMENT = re.compile(
-    rf"(#[^\n]*?(?:{_WORDS}|keys?)[\w-]*[\"']?[ \t]*[:=][ \t]*)(?!\$\{{[^{{}}:\n]*\}}[ \t\r]*$)(\S[^\n\r]*)",
+    rf"(#[^\n]*?(?:{secret_names.WORDS}|keys?)[\w-]*[\"']?[ \t]*[:=][ \t]*)"
+    r"(?!\$\{[^{}:\n]*\}[ \t\r]*$)(\S[^\n\r]*)",
     re.IGNORECASE | re.MULTILINE,
 )
+# Behind a key or a value, with what may end a flow collection there.
+_BEHIND = re.compile(r"[ \t]*:?[ \t,\]}]*[ \t]#[ \t]*(\S[^\n\r]*)")
+_NOTHING_BEHIND = re.compile(r"[ \t]*:?[ \t]*(?:#[^\n]*)?\r?\n")
+_DASH = re.compile(r"[ \t]*(-?)[ \t]*(?:#[ \t]*(\S[^\r]*)?)?\r?")
+_COMMENT_LINE = re.compile(r"([ \t]*)(?:#[ \t]*(\S[^\n\r]*)?)?\r?\n")
 _WORTH_HUNTING = 6  # characters; a shorter secret is a word that may stand anywhere
 
 
 @dataclass(frozen=True)
 class _Secret:
     path: tuple[str, ...]
-    value: str
+    value: str  # empty for a comment
     start: int
     end: int
 
@@ -54,9 +53,10 @@ def masked_diff(before: bytes, after: bytes, name: str, rules: Rules = STRICT) -
     """Show what changed from `before` to `after`, both UTF-8 YAML that the patch reads.
 
     Masked are the values of keys that look like a secret (`password`, `token`, `clientSecret`, `connectionString`, ...)
-    and connection strings, the same values wherever else they stand, logins in URLs, private keys, and what follows
-    such a key in a comment. A `${PLACEHOLDER}` is shown, and so is the name in `$env` and `$file`. A masked value that
-    differs from the old one is marked as changed, else its line would not be in the diff.
+    and connection strings, the same values wherever else they stand, logins in URLs, private keys, the comments behind
+    such a value or in its place, and what follows such a key in a comment. A `${PLACEHOLDER}` is shown, and so is the
+    name in `$env` and `$file`. A masked value that differs from the old one is marked as changed, else its line would
+    not be in the diff.
 
     Args:
         before, after: the whole file.
@@ -114,15 +114,23 @@ def _secrets(text: str, rules: Rules) -> list[_Secret]:
             node = stream.target(node)
         value, start = stream.values[node], stream.starts[node]
         if isinstance(value, str):
-            if is_secret(path, value):
+            if secret_names.is_secret(path, value):
                 found[start] = _Secret(path, value, start, stream.ends[node])
             continue
         # Behind an alias it is a secret where one of its places says so.
-        place = (node, any(_SECRET_BRANCH.search(name) for name in path))
+        place = (node, any(map(secret_names.is_branch, path)))
         if place in seen:
             continue
         seen.add(place)
         entries = list(stream.entries(node))
+        for key, item in entries:
+            inner = (*path, (stream.key(key) or "") if value is MAPPING else "0")
+            if secret_names.names_secret(inner):
+                ends = [key] if stream.values[item] in (MAPPING, SEQUENCE) else [key, item]
+                hidden = [comment for at in ends for comment in _comments(text, inner, stream.ends[at])]
+                if value is SEQUENCE:
+                    hidden.extend(_before(text, inner, stream.starts[item]))
+                found.update((comment.start, comment) for comment in hidden)
         if value is MAPPING:
             todo.extend(((*path, stream.key(key) or ""), item) for key, item in reversed(entries))
         else:
@@ -130,16 +138,33 @@ def _secrets(text: str, rules: Rules) -> list[_Secret]:
     return [found[start] for start in sorted(found)]
 
 
-def is_secret(path: tuple[str, ...], value: str) -> bool:
-    """Whether the scalar at a path (keys and list indexes) looks like a secret that stands there in clear."""
-    names = [part for part in path if not part.isdigit()]
-    if not names or names[-1] in _REFERENCES or _HARMLESS.fullmatch(value):
-        return False
-    if names[-1] == "connection":
-        return "://" in value or "password" in value.lower()
-    if _SECRET_KEY.search(names[-1]) or _CAMEL_KEY.search(names[-1]):
-        return True
-    return any(_SECRET_BRANCH.search(name) for name in names[:-1])
+def _comments(text: str, path: tuple[str, ...], at: int) -> Iterator[_Secret]:
+    """The comments behind a key or a value that ends at a position, and those below a key without a value."""
+    start = text.rfind("\n", 0, at) + 1
+    if start == at:  # a block scalar ends with its line
+        return
+    behind = _BEHIND.match(text, at)
+    if behind:
+        yield _Secret((*path, "#"), "", *behind.span(1))
+    indent = len(text[start:at]) - len(text[start:at].lstrip(" -"))
+    line = _NOTHING_BEHIND.match(text, at)
+    while line:
+        line = _COMMENT_LINE.match(text, line.end())
+        if line and line[2] and len(line[1]) > indent:
+            yield _Secret((*path, "#"), "", *line.span(2))
+
+
+def _before(text: str, path: tuple[str, ...], at: int) -> Iterator[_Secret]:
+    """The comments between the dash of an item and the item."""
+    lines = text[max(0, at - 2000) : at].split("\n")
+    end = at - len(lines.pop()) - 1
+    while lines and (comment := _DASH.fullmatch(lines[-1])):
+        start = end - len(lines.pop())
+        if comment[2]:
+            yield _Secret((*path, "#"), "", start + comment.start(2), start + comment.end(2))
+        if comment[1]:
+            return
+        end = start - 1
 
 
 def _lines(text: str) -> list[str]:

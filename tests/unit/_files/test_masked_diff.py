@@ -42,7 +42,7 @@ def test_a_real_diff():
 +    connection:
 +      host: db
 +      password: ********
-   token: ******** # the token: ********
+   token: ******** # ********
 """
     )
 
@@ -174,3 +174,42 @@ def test_a_byte_order_mark_and_astral_characters():
 
 def test_an_empty_file():
     assert diff("", "a: 1\n").endswith("+a: 1\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "password: new # geheim",
+        "password: # geheim",
+        "password: ${PW} # geheim",
+        "password: ${PW}  # was: geheim until May",
+        "password: 'new'\t# geheim",
+        'password: "new"\n    # geheim',
+        "password:\n    # geheim\n    ${PW}",
+        "password:\n    # one\n\n    # geheim",
+        "password: | # geheim\n    new",
+        "password: {$env: PW} # geheim",
+        "password:\n    $env: PW # geheim",
+        "password: !!str # geheim\n    new",
+        "apiKeys: # geheim\n    - a",
+        "apiKeys:\n    - a # geheim",
+        "apiKeys:\n    - # geheim\n      a",
+        "credentials:\n    user: me # geheim",
+        "credentials: {user: me, token: x} # geheim",
+        "password: *a # geheim",
+        "password: null # geheim",
+        "clientSecret: ~ #geheim",
+    ],
+)
+def test_a_comment_behind_a_secret_or_in_its_place(line):
+    before = f"x: &a y # kept\nb:\n  {line}\n  z: 1 # kept, too\n"
+    after = before.replace("z: 1", "z: 2")
+    told = diff(before, after)
+    assert "geheim" not in told
+    assert "********" in told
+    assert told.count("kept, too") == 2
+
+
+def test_a_comment_below_that_is_about_something_else():
+    told = diff("password: new\n# the next one\nz: 1 # kept\n", "password: new\n# the next one\nz: 2 # kept\n")
+    assert " # the next one\n" in told
