@@ -64,7 +64,6 @@ class Platform:
         return bool(self.server_of_pgdg)
 
 
-_APT = {"manager": "apt", "server": ("postgresql-{version}",), "default": ("postgresql",), "libraries": _DEBIAN}
 _VERSIONED = ("postgresql{version}-server", "postgresql{version}-contrib")
 _PLAIN = ("postgresql-server", "postgresql-contrib")
 
@@ -75,16 +74,22 @@ PLATFORMS = (
         oldest="12",
         oldest_app="11",
         status=TESTED,
+        manager="apt",
+        server=("postgresql-{version}",),
+        default=("postgresql",),
+        libraries=_DEBIAN,
         server_of_pgdg=("postgresql-{version}",),
-        **_APT,
     ),
     Platform(
         name="Ubuntu 22.04 and later",
         ids=("ubuntu",),
         oldest="22.04",
         status=UNTESTED,
+        manager="apt",
+        server=("postgresql-{version}",),
+        default=("postgresql",),
+        libraries=_DEBIAN,
         server_of_pgdg=("postgresql-{version}",),
-        **_APT,
     ),
     Platform(
         name=_EL_NAME.format(9),

@@ -62,6 +62,7 @@ class Application:
                 self._run_with_it()
             except Exception as error:
                 raise self._roll_back(error) from error
+        self._platform.wrote([planned.held.real_path for planned in plan.files if planned.written and planned.new])
         # All that a rejection would have to undo comes before it.
         if plan.steps.at_boot:
             self._platform.start_at_boot(self._cluster)
@@ -74,8 +75,10 @@ class Application:
         if plan.wanted.restart and plan.ours_pending(state):
             state = self._restart()
         result.pending_restart = state.pending()
-        result.host = tcp_address(state.settings["listen_addresses"].value or "")
+        addresses = state.settings["listen_addresses"].value or ""
+        result.host = tcp_address(addresses)
         result.port = self._server().port
+        result.warnings += self._platform.advice(result.port, addresses)
         if state.encoding != "UTF8":
             result.warnings.append(
                 f"Cluster {self._cluster} creates databases with encoding {state.encoding}, not UTF8, so that text "

@@ -160,6 +160,7 @@ def _check(made: Plan) -> None:
     if port and not (current.server and current.server.port == port):
         cluster = current.cluster if current.exists else None
         check_port(port, names.get("listen_addresses", _DEFAULT_ADDRESSES), cluster, current.others)
+        current.platform.check_port(port)
     if current.state:
         reject_overridden(made, current.state)
         reject_rules(made, current.state)

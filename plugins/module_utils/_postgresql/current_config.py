@@ -88,7 +88,8 @@ def current_config(
         others, cluster = [], platform.predicted(choice.version, choice.name)
     else:
         cluster = _chosen(platform, choice, others, may_be_missing)
-        if 0 < cluster.version < choice.minimum_version:
+        # Of a version that is too old too, what this collection has written can be removed.
+        if 0 < cluster.version < choice.minimum_version and not may_be_missing:
             raise CollectionError(
                 f"Cluster {cluster}: PostgreSQL {cluster.version} is older than {choice.minimum_version}, the oldest "
                 "supported version.",

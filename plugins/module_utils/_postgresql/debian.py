@@ -26,6 +26,11 @@ from ansible_collections.devportal.backstage.plugins.module_utils._errors import
 from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import edit
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import DEFAULT_PORT
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.host_guards import (
+    check_selinux_port,
+    firewall_advice,
+    relabel,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.platform import NOT_INSTALLED
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.programs import as_user, one_line, run
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_log import LogTail
@@ -133,6 +138,15 @@ class Debian:
 
     def watch(self, cluster: Cluster) -> LogTail:
         return LogTail(cluster.log_file)
+
+    def check_port(self, port: int) -> None:
+        check_selinux_port(port)
+
+    def wrote(self, paths: Sequence[str]) -> None:
+        relabel(paths)
+
+    def advice(self, port: int, listen_addresses: str) -> list[str]:
+        return firewall_advice(port, listen_addresses)
 
 
 def _cluster(entry: Mapping[str, Any]) -> Cluster:

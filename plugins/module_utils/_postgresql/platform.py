@@ -4,13 +4,14 @@
 """The door to the operating system: all that differs between the ways in which Linux distributions run PostgreSQL.
 
 Nothing outside the implementations knows a path, a service or a package of one distribution. `debian.py` stands on
-postgresql-common.
+postgresql-common, `plain.py` on systemd's units.
 
 Private to this collection: its interface may change in any release.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -79,9 +80,19 @@ class Platform(Protocol):
     def watch(self, cluster: Cluster) -> ServerLog:
         """What the server logs from now on."""
 
+    def check_port(self, port: int) -> None:
+        """Reject a TCP port that the operating system would not let the server have."""
+
+    def wrote(self, paths: Sequence[str]) -> None:
+        """These files or directories are new, or have been replaced."""
+
+    def advice(self, port: int, listen_addresses: str) -> list[str]:
+        """Sentences about what keeps other hosts from reaching the server, and is not changed here."""
+
 
 def detect() -> Platform:
     """The platform of this host."""
-    from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import debian
+    from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import debian, plain
 
-    return debian.Debian()
+    # Of the package base-files, which Debian and what is made from it cannot be without.
+    return debian.Debian() if os.path.exists("/etc/debian_version") else plain.Plain()

@@ -162,7 +162,7 @@ def _problem_sentence(cluster: Cluster, settings: Mapping[str, str], problem: st
 
 def _check_libraries(cluster: Cluster, config: str, name: str, value: str) -> None:
     """PostgreSQL looks for these files when it starts, and does not start without them."""
-    for item in value.split(",") if value else []:
+    for item in value.split(",") if value and cluster.libraries else []:
         library = item.strip().strip('"')
         if not library:
             raise CollectionError(

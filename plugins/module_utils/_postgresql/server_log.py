@@ -18,11 +18,16 @@ _TROUBLE = re.compile(r"could not|cannot|invalid|unrecognized|syntax error|not r
 
 
 class LogTail:
-    """What a server writes to its log file from now on."""
+    """What a server writes to its log file from now on.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        path: the log file, which may not be there yet.
+        start: where to begin; None for its end.
+    """
+
+    def __init__(self, path: str, start: int | None = None) -> None:
         self._path = path
-        self._start = os.path.getsize(path) if os.path.exists(path) else 0
+        self._start = start if start is not None else os.path.getsize(path) if os.path.exists(path) else 0
 
     def lines(self) -> list[str]:
         """The new lines."""
@@ -39,10 +44,11 @@ class LogTail:
 def reasons(lines: Iterable[str]) -> list[str]:
     """The lines that tell of trouble, without time stamps; in an unknown language the last few lines."""
     lines = list(lines)
-    return list(_troubles(lines)) or [line.strip() for line in lines[-3:]]
+    return list(troubles(lines)) or [line.strip() for line in lines[-3:]]
 
 
-def _troubles(lines: Iterable[str]) -> Iterator[str]:
+def troubles(lines: Iterable[str]) -> Iterator[str]:
+    """The lines that tell of trouble, without time stamps."""
     follows = False
     for line in lines:
         found = MESSAGE.search(line)
