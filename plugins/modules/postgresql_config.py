@@ -115,6 +115,12 @@ options:
         description: Options whose values are never shown, such as C(ldapbindpasswd) and C(radiussecrets).
         type: dict
         default: {}
+  password_user:
+    description:
+      - Database user that logs in over TCP from the server's own host with a password.
+      - Where the first rule of C(pg_hba.conf) that matches it there has the method V(ident) or V(trust), rules with
+        V(scram-sha-256) for this user follow those of O(access_rules). Without O(access_rules) nothing is added.
+    type: str
   minimum_version:
     description: Oldest major version that is accepted. An older server is rejected before anything is changed.
     type: int
@@ -253,12 +259,15 @@ msg:
   type: str
 """
 
+from dataclasses import replace
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import reported_by
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import (
     CONNECTION_TYPES,
     METHODS,
     access_rules,
+    with_block,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_change import (
     WantedConfig,
@@ -269,6 +278,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cu
     ClusterChoice,
     current_config,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.loopback_rules import loopback_rules
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.platform import detect
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.settings import normal_settings
 
@@ -289,6 +299,7 @@ ARGUMENT_SPEC = {
     "initdb_options": {"type": "list", "elements": "str", "default": []},
     "settings": {"type": "dict"},
     "access_rules": {"type": "list", "elements": "dict", "options": RULE_SPEC},
+    "password_user": {"type": "str"},
     "minimum_version": {"type": "int", "default": 14},
     "restart": {"type": "bool", "default": True},
     "supervisor": {"type": "str", "choices": ["patroni"]},
@@ -308,6 +319,7 @@ def run(params, check):
     with current_config(detect(), choice, may_be_missing=not present, bare_host=check) as current:
         if current.exists:
             wanted = supervised(_wanted(params, current.cluster.version), current.cluster)
+            wanted = _with_loopback(wanted, params["password_user"], current.files.access)
         change = plan(current, wanted)
         done = change.preview() if check else change.apply()
         online = wanted.online if current.exists else present and not check
@@ -331,6 +343,13 @@ def _wanted(params, version):
         locale=params["locale"],
         initdb_options=params["initdb_options"],
     )
+
+
+def _with_loopback(wanted, user, access):
+    if not wanted.present or wanted.rules is None or not user:
+        return wanted
+    rest = with_block(access.data or b"", [], access.path)
+    return replace(wanted, rules=[*wanted.rules, *loopback_rules(rest, user, wanted.rules)])
 
 
 def _shown(cluster, done, status):
