@@ -1,0 +1,56 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compares the README's table of platforms with the collection's own: python platforms.py [--write]
+
+The table stands between the lines <!-- platforms --> and <!-- end of platforms -->.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+import re
+import sys
+
+import common
+
+_MODULE = "ansible_collections.devportal.backstage.plugins.module_utils._backstage.platforms"
+_PLACE = re.compile(r"(<!-- platforms -->\n)(.*?)(<!-- end of platforms -->)", re.DOTALL)
+_STATUS = {"tested": "tested", "stand-in": "tested on a stand-in", "untested": "untested"}
+
+
+def table() -> str:
+    """The table in Markdown."""
+    sys.path.insert(0, str(common.TREES))
+    rows = [
+        (
+            entry.name,
+            ", ".join(map(str, entry.versions)) or "the release's own",
+            "yes" if entry.pgdg else "no",
+            _STATUS[entry.status],
+        )
+        for entry in importlib.import_module(_MODULE).PLATFORMS
+    ]
+    head = ("Distribution", "PostgreSQL of its own", "`backstage_postgresql_repository: pgdg`", "Status")
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, ("---",) * len(head), *rows))
+
+
+def main() -> int:
+    """Say, or with --write mend, where a README's table is stale."""
+    write, stale = "--write" in sys.argv[1:], []
+    for path in (common.ROOT / "README.md", common.ROOT / "roles" / "backstage_postgresql" / "README.md"):
+        text = path.read_text(encoding="utf-8")
+        wanted = _PLACE.sub(lambda found: found[1] + "\n" + table() + "\n" + found[3], text)
+        if wanted != text and write:
+            path.write_text(wanted, encoding="utf-8")
+        elif wanted != text:
+            stale.append(pathlib.Path(path).relative_to(common.ROOT))
+    for name in stale:
+        print(f"{name}: the table of platforms is stale; run python tests/tools/platforms.py --write")
+    print("The tables of platforms are those of _backstage/platforms.py." if not stale else "")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    common.main(main)
