@@ -299,7 +299,7 @@ ARGUMENT_SPEC = {
     "initdb_options": {"type": "list", "elements": "str", "default": []},
     "settings": {"type": "dict"},
     "access_rules": {"type": "list", "elements": "dict", "options": RULE_SPEC},
-    "password_user": {"type": "str"},
+    "password_user": {"type": "str", "no_log": False},
     "minimum_version": {"type": "int", "default": 14},
     "restart": {"type": "bool", "default": True},
     "supervisor": {"type": "str", "choices": ["patroni"]},

@@ -17,6 +17,11 @@ import common
 
 _MODULE = "ansible_collections.devportal.backstage.plugins.module_utils._backstage.platforms"
 _PLACE = re.compile(r"(<!-- platforms -->\n)(.*?)(<!-- end of platforms -->)", re.DOTALL)
+_NOTE = """
+On a stand-in: Debian with the names, the package manager, the units, the scripts and the module streams of that
+distribution, and other builds of PostgreSQL. It cannot show SELinux, the distribution's own programs, its Python and
+its locales.
+"""
 _STATUS = {"tested": "tested", "stand-in": "tested on a stand-in", "untested": "untested"}
 
 
@@ -41,7 +46,7 @@ def main() -> int:
     write, stale = "--write" in sys.argv[1:], []
     for path in (common.ROOT / "README.md", common.ROOT / "roles" / "backstage_postgresql" / "README.md"):
         text = path.read_text(encoding="utf-8")
-        wanted = _PLACE.sub(lambda found: found[1] + "\n" + table() + "\n" + found[3], text)
+        wanted = _PLACE.sub(lambda found: found[1] + "\n" + table() + _NOTE + "\n" + found[3], text)
         if wanted != text and write:
             path.write_text(wanted, encoding="utf-8")
         elif wanted != text:
