@@ -11,6 +11,7 @@ The rules are those of `packages/config-loader/src/sources` and `packages/config
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -19,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, NamedTuple, Union
 
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import node_yaml
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import owned
 from ansible_collections.devportal.backstage.plugins.module_utils._files.accounts import ROOT, Ids
@@ -340,11 +342,7 @@ def _read_file(path: str, environment: _Environment, reader: Ids | None) -> _Lay
     remedy = "Backstage does not start without it; make it, or correct the list of config files."
     file = _file(path, remedy, reader)
     layer = _Layer(os.path.basename(path), ids=file.ids)
-    document = _document(path, file)
-    try:
-        tree = document.tree
-    except YamlPatchError as error:
-        raise ConfigLoaderError(f"{path}: {error}. Correct the file there.") from error
+    tree, document = _parsed(path, file)
     if tree is None:
         return layer
 
@@ -366,10 +364,14 @@ def _place_in(document: Document | None, path: str, at: Path) -> str:
     return f"{path}:{node.line}" if node else path
 
 
-def _document(path: str, file: owned.File, quoted: bool = True) -> Document:
+def _parsed(path: str, file: owned.File, quoted: bool = True) -> tuple[Any, Document | None]:
+    """The tree that a file holds, and its document; without one where only Backstage's own reader can read it."""
     try:
-        return Document(file.data)
+        document = Document(file.data)
+        return document.tree, document
     except YamlPatchError as error:
+        with contextlib.suppress(node_yaml.UnknownError):
+            return node_yaml.read(file), None
         reason = str(error) if quoted else f"line {error.line or 1}: not the YAML that Backstage reads"
         raise ConfigLoaderError(f"{path}: {reason}. Correct the file there.") from error
 
@@ -509,8 +511,7 @@ class _Transformation:
                 document = None
                 data = _json(found.data.decode("utf-8", "replace"))
             else:
-                document = _document(file, found, quoted=found.path.startswith(f"{self._home}/"))
-                data = document.tree
+                data, document = _parsed(file, found, quoted=found.path.startswith(f"{self._home}/"))
         except ConfigLoaderError as error:
             raise wrong(f"$include: {error}") from error
         except ValueError as error:

@@ -169,6 +169,7 @@ class Document:
         self._original = _decoded(text)
         self._bom = "\ufeff" if self._original.startswith("\ufeff") else ""
         self._load(self._original[len(self._bom) :])
+        self._ends_in_new_block = False
         self._pending: list[_Operation] = []
         self._read(Stream(self._body, rules=self._rules))
 
@@ -248,6 +249,7 @@ class Document:
         except YamlPatchError as error:
             raise _unproven(stream, editor.regions[0].start) from error
         _verify(stream, result, editor.regions)
+        self._ends_in_new_block = _last_scalar(result) != _last_scalar(stream) and _last_scalar(result)[0] in ("|", ">")
         self._body = body
         self._read(None)
 
@@ -388,8 +390,9 @@ class Document:
         body = self._body
         if self._unterminated:
             bare = body[: -2 if body.endswith("\r\n") else -1]
-            # Behind a blank line the break may count, in a block scalar that keeps them.
-            body = body if bare.endswith("\n") else bare
+            # Behind a blank line the break may count, in a block scalar that keeps them; to YAML 1.1 it does in any.
+            needed = bare.endswith("\n") or (self._rules.version == "1.1" and self._ends_in_new_block)
+            body = body if needed else bare
         return self._bom + body
 
     @property
@@ -401,6 +404,12 @@ class Document:
     def changed(self) -> bool:
         """Whether the result differs from the input."""
         return self.text != self._original
+
+
+def _last_scalar(stream: Stream) -> tuple[str, Any]:
+    """Style and text of the last scalar of a text."""
+    node = next((node for node in reversed(range(len(stream.values))) if isinstance(stream.values[node], str)), None)
+    return ("", None) if node is None else (stream.style(node), stream.values[node])
 
 
 def _has_lists(operations: list[_Operation]) -> bool:

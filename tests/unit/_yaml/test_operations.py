@@ -243,3 +243,10 @@ def test_the_error_names_the_patch():
 def test_what_one_patch_removes_is_not_in_the_way_of_the_next():
     text = "a: &x {b: 1}\nc: *x\n"
     assert apply(text, {"op": "delete", "at": ["c"]}, {"at": ["a", "b"], "value": 2}) == "a: &x {b: 2}\n"
+
+
+def test_a_last_line_without_a_break():
+    """YAML 1.1 takes the break away from a block scalar that the file ends with."""
+    patch = {"at": ["b"], "value": "1\n2\n"}
+    assert apply("a: 1", patch, version="1.1") == "a: 1\nb: |\n  1\n  2\n"
+    assert apply("a: 1", patch) == "a: 1\nb: |\n  1\n  2"
