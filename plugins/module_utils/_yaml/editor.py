@@ -179,7 +179,7 @@ class Editor(Layout):
     def _kept_properties(self, node: int, value: Any) -> tuple[str, bool]:
         """The text of the anchor and tag that stay when a value is replaced, and whether a tag is among them."""
         stream = self.stream
-        kinds = {MAPPING: dict, SEQUENCE: list}
+        kinds: dict[Any, Any] = {MAPPING: dict, SEQUENCE: list}
         fits = isinstance(value, (dict, list)) and isinstance(value, kinds.get(stream.values[node], ()))
         fits = fits or (isinstance(stream.values[node], str) and not isinstance(value, (dict, list)))
         tag = stream.tag(node) or ""
@@ -306,7 +306,8 @@ class Editor(Layout):
         """Plan the new items, each run of them in front of the old item that follows, or at the end."""
         stream, sequence = self.stream, way[-1]
         run: list[Any] = []
-        for item, index in [*zip(items, origins), (None, len(entries))]:
+        # Whatever is left in the end comes behind the last one.
+        for item, index in [*zip(items, origins), (Value(None), len(entries))]:
             if index is None:
                 run.append(self._new_value(item))
                 continue

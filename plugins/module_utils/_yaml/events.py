@@ -110,6 +110,17 @@ class Stream:
     the documents consist of, `document_ends` the places in the text where another line of each could be written.
     """
 
+    values: list[Any]
+    styles: list[Any]
+    starts: list[int]
+    ends: list[int]
+    after: dict[int, int]
+    aliases: list[int]
+    anchors: dict[str, int]
+    documents: list[int]
+    document_ends: list[int]
+    suspects: set[int]  # mappings that may have a duplicate key
+
     def __init__(self, text: str, for_edits: bool = True, rules: Rules = STRICT) -> None:
         """Read a text.
 
@@ -122,6 +133,7 @@ class Stream:
         self.text = text
         self._rules = rules
         self._resolve = resolve if rules.version == "1.2" else resolve_11
+        back: dict[int, int | str]
         source, back = _hide_lookalikes(text) if rules.version == "1.2" else (_without_lookalikes(text), {})
         try:
             try:
@@ -139,7 +151,7 @@ class Stream:
         if self.starts and rules.version == "1.2":
             dialect.check(self)
 
-    def _read_tabs(self, source: str) -> dict[int, str]:
+    def _read_tabs(self, source: str) -> dict[int, int | str]:
         """Read a text with tabs where npm yaml allows them and PyYAML does not; and what stands for those in literals.
 
         All are hidden behind spaces first; then those that are part of a scalar come back.
@@ -157,16 +169,16 @@ class Stream:
         return {ord(sign): "\t"}
 
     def _read(self, source: str, for_edits: bool) -> None:
-        self.values: list[Any] = []
-        self.styles: list[Any] = []
-        self.starts: list[int] = []
-        self.ends: list[int] = []
-        self.after: dict[int, int] = {}
-        self.aliases: list[int] = []
-        self.anchors: dict[str, int] = {}
-        self.documents: list[int] = []
-        self.document_ends: list[int] = []
-        self.suspects: set[int] = set()  # mappings that may have a duplicate key
+        self.values = []
+        self.styles = []
+        self.starts = []
+        self.ends = []
+        self.after = {}
+        self.aliases = []
+        self.anchors = {}
+        self.documents = []
+        self.document_ends = []
+        self.suspects = set()
         self.is_unusual = False  # there are tags, aliases or keys that are collections: `plain` may refuse it
         # These loops run for every event of the file and decide how fast an edit is: hence columns, chunks (which
         # leave the garbage collector nothing to do) and bound methods.
@@ -217,7 +229,7 @@ class Stream:
                     of_nodes = False
                     self._boundary(event)
             if for_edits:
-                nodes = chunk if of_nodes else [event for event in chunk if event.__class__ in _OF_NODES]
+                nodes: list[Any] = chunk if of_nodes else [event for event in chunk if event.__class__ in _OF_NODES]
                 self.starts += [event.start_mark.index for event in nodes]
                 self.ends += [event.end_mark.index for event in nodes]
         self._settle(suspects, all_keys)
@@ -429,7 +441,7 @@ def place(text: str, index: int) -> tuple[int, int]:
     return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
 
 
-def _hide_lookalikes(text: str) -> tuple[str, dict[int, int]]:
+def _hide_lookalikes(text: str) -> tuple[str, dict[int, int | str]]:
     """Put private characters in place of those that only YAML 1.1 takes for line breaks; and the way back."""
     if text.isascii():
         return text, {}

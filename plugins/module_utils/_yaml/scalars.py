@@ -86,7 +86,7 @@ class Timestamp:
 @functools.lru_cache(maxsize=4096)
 def resolve_11(text: str, tag: str | None = None) -> Any:
     """What a plain scalar means in YAML 1.1: `yes` is true, 0777 octal, 1:30 sexagesimal, 2024-01-01 a date."""
-    reader = yaml.SafeLoader("")
+    reader: Any = yaml.SafeLoader("")
     found = reader.resolve(yaml.ScalarNode, text, (True, False))
     if tag is not None and tag != found:
         return text

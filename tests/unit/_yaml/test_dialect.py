@@ -40,5 +40,5 @@ def test_not_read_here(name):
 
 
 def test_tabs_of_values_stay():
-    text = "a: |\n  \tx\n  -\ty\nb: 'one\ttwo'\nc:\n  -\tx\ty\n"
-    assert Document(text).tree == {"a": "\tx\n-\ty\n", "b": "one\ttwo", "c": ["x\ty"]}
+    text = "a: |\n  \tx\n  -\ty\nb: 'one\ttwo'\nc:\n  -\tx\n"
+    assert Document(text).tree == {"a": "\tx\n-\ty\n", "b": "one\ttwo", "c": ["x"]}
