@@ -176,7 +176,7 @@ def test_check_mode_takes_a_directory_for_the_password_that_is_not_there_yet(run
     secret = app.parent / "secrets" / "one"
     assert result["msg"] == f"{app} and {secret} would be changed."
     assert len(result["diff"]) == 2
-    assert "Make the directory first" in run(**asked)["msg"]
+    assert "Create the directory first" in run(**asked)["msg"]
 
 
 @as_root
@@ -479,7 +479,7 @@ class TestValidate:
     ("content", "text"),
     [
         (None, "there is no such file; correct the path, or say `create: true`"),
-        ("directory", "is a directory; name a regular file"),
+        ("directory", "is a directory. Name a regular file"),
         (b"a: \xff\n", "UTF-8"),
         (b"a: [1\n", "line 2"),
         (b"<<<<<<< x\na: 1\n=======\na: 2\n>>>>>>> y\n", "line 1: git's conflict markers stand in the file"),
@@ -524,7 +524,7 @@ def test_bad_files(run, app, content, text):
         ({"database": {"pluginDivisonMode": "schema"}}, "did you mean pluginDivisionMode?"),
         ({"mode": "u=rw"}, "mode: 'u=rw' is not an octal number"),
         ({"mode": 644}, "mode: 644 is not an octal number in quotes"),
-        ({"owner": "nemo-1"}, "there is no user 'nemo-1' on this host"),
+        ({"owner": "nemo-1"}, "the user 'nemo-1' does not exist on this host"),
         ({"path": None}, "path and config_files are both empty"),
     ],
 )

@@ -220,7 +220,7 @@ def test_check_mode_takes_a_directory_that_is_not_there_yet(run_module, tmp_path
         ({"variables": {"SECRET": ["hush"]}}, "SECRET: the value is a list"),
         ({"variables": {"A-B": "hush"}}, "'A-B' is not a valid variable name"),
         ({"mode": "u=rw"}, "mode: 'u=rw' is not an octal number"),
-        ({"owner": "no-such-user"}, "owner: there is no user 'no-such-user'"),
+        ({"owner": "no-such-user"}, "owner: the user 'no-such-user' does not exist"),
     ],
 )
 def test_bad_input_is_refused_and_the_file_stays(run_module, tmp_path, arguments, words):
@@ -237,7 +237,7 @@ def test_bad_input_is_refused_and_the_file_stays(run_module, tmp_path, arguments
 def test_a_missing_directory_is_refused(run_module, tmp_path):
     result = run_module("backstage_env_file", path=str(tmp_path / "none" / ".env"), variables={"A": "1"})
     assert result["failed"]
-    assert "Make the directory first" in result["msg"]
+    assert "Create the directory first" in result["msg"]
 
 
 def test_the_result_tells_what_is_no_secret(run_module, tmp_path):

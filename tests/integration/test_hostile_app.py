@@ -114,29 +114,20 @@ class Host:
     def runs(self, **more):
         """Each module that looks at an app, and one of them in check mode, too; all that was said."""
         env = os.path.join(self.app, ".env")
-        app_config = {"path": os.path.join(self.app, "app-config.yaml"), "host": "db", "env_file": env}
+        path = os.path.join(self.app, "app-config.yaml")
+        wanted = {"path": path, "host": "db", "env_file": env, "credentials": "file", "password": "new-secret"}
+        rotation = {"stage": "begin", "directory": self.app, "env_file": env, "path": path, "user": "x"}
         calls = [
+            ("backstage_app_config", wanted),
             ("backstage_database_info", {"directory": self.app, "connect_timeout": 3, "env_file": f"-{env}"}),
-            ("backstage_database_info", {"directory": self.app, "connect_timeout": 3, "os_user": "nobody"}),
+            ("backstage_rotation", {**rotation, "password": "new-secret"}),
             ("backstage_env_file", {"path": env, "variables": {"POSTGRES_PASSWORD": "new"}}),
-            ("backstage_app_config", app_config),
-            ("backstage_app_config", {**app_config, "credentials": "file", "password": "new-secret"}),
-            (
-                "backstage_rotation",
-                {
-                    "stage": "begin",
-                    "directory": self.app,
-                    "env_file": env,
-                    "user": "x",
-                    "password": "new-secret",
-                    "path": app_config["path"],
-                },
-            ),
+            ("backstage_app_config", wanted),
         ]
         results = []
-        for name, arguments in calls[3:4] + calls:
+        for number, (name, arguments) in enumerate(calls):
             began = time.monotonic()
-            result = self.run_module(name, check=not results, diff=True, **arguments, **more)
+            result = self.run_module(name, check=number == 0, diff=True, **arguments, **more)
             assert time.monotonic() - began < 40, name
             results.append((name, result))
         return results

@@ -73,7 +73,7 @@ def account(user: str, option: str, may_be_missing: bool) -> pwd.struct_passwd |
     except (KeyError, ValueError):
         if may_be_missing:
             return None
-        raise CollectionError(f"{option}: there is no user {user!r} on this host; create it first.") from None
+        raise CollectionError(f"{option}: the user {user!r} does not exist on this host.", "Create it first.") from None
 
 
 def named(user: str | None) -> Ids | None:
@@ -88,7 +88,7 @@ def may_read(user: pwd.struct_passwd, uid: int, gid: int, mode: int) -> bool:
 
 
 def rights_of_everybody(gid: int) -> int:
-    """The permission bits that let everybody in to a file of this group; those of the group, too, where all are in it."""
+    """The permission bits that let everybody into a file of this group: its own, too, where everybody is in it."""
     try:
         name = grp.getgrgid(gid).gr_name
     except KeyError:
@@ -148,7 +148,7 @@ def wanted_rights(path: str, asked: Mapping[str, Any], check_mode: bool) -> dict
     except KeyError:
         if not check_mode:
             raise CollectionError(
-                f"{path}: group: there is no group {group!r} on this host; create it first."
+                f"{path}: group: the group {group!r} does not exist on this host.", "Create it first."
             ) from None
     return {"mode": mode, "uid": None if uid is None else int(uid), "gid": None if gid is None else int(gid)}
 

@@ -73,7 +73,7 @@ def look(paths: Iterable[str]) -> Findings:
         except FileNotFoundError:
             continue  # no directory, no working tree
         except OSError as error:
-            findings.unknown[path] = f"whether it is in a git working tree cannot be told: {error.strerror}"
+            findings.unknown[path] = f"looking for a git working tree failed: {error.strerror}"
     for (directory, ids), names in by_directory.items():
         try:
             tree = _tree(directory, ids)
@@ -106,7 +106,7 @@ def _tree(directory: str, ids: Ids) -> _Tree | None:
     owners = {info.st_uid, here.st_uid}
     if not owners <= {0, ids.uid}:
         other = max(owners - {0, ids.uid})
-        raise _UnknownError(f"{top} is a git working tree of user id {other}, and git is not asked there as {ids}")
+        raise _UnknownError(f"{top} is a git working tree of user id {other}, and git is not run there as {ids}")
     return _Tree(top, ids, _owners_above(top) <= {0, ids.uid})
 
 

@@ -177,6 +177,15 @@ def is_directory(path: str, ids: Ids | None = None) -> bool:
     return info is not None and stat.S_ISDIR(info.st_mode)
 
 
+def has_directory(path: str, ids: Ids | None = None) -> bool:
+    """Whether the directory is there that a file is in, or would be; symbolic links are followed."""
+    try:
+        with place(path, ids):
+            return True
+    except OSError:
+        return False
+
+
 def remove(path: str, ids: Ids | None = None) -> bool:
     """Remove a file, or a symbolic link to one; what it leads to stays.
 
@@ -218,10 +227,10 @@ def content(descriptor: int, path: str) -> tuple[bytes, os.stat_result]:
     info = os.fstat(descriptor)
     if not stat.S_ISREG(info.st_mode):
         kind = "a directory" if stat.S_ISDIR(info.st_mode) else "not a regular file"
-        raise CollectionError(f"{path}: is {kind}; name a regular file.")
+        raise CollectionError(f"{path}: is {kind}.", "Name a regular file.")
     # A file there holds what a process of root's is about, this one for instance: /proc/self/environ.
     if _is_proc(info.st_dev):
-        raise CollectionError(f"{path}: is a file of the kernel's about a process (proc(5)); name a regular file.")
+        raise CollectionError(f"{path}: is a file about a process (proc(5)).", "Name a regular file.")
     parts: list[bytes] = []
     size = 0
     while size <= MAX_SIZE:

@@ -236,7 +236,7 @@ class EditedFile:
             now = None
         if now != self._identity:
             raise CollectionError(
-                f"{self._asked}: somebody else changed it while this run worked on it; nothing was written, run again."
+                f"{self._asked}: another process changed it during this run.", "Nothing was written. Run again."
             )
 
 
@@ -258,7 +258,7 @@ def edit(path: str, timeout: float = LOCK_TIMEOUT) -> Iterator[EditedFile]:
         try:
             found = stack.enter_context(owned.place(path))
             if not found.name:
-                raise CollectionError(f"{path}: is a directory; name a regular file.")
+                raise CollectionError(f"{path}: is a directory.", "Name a regular file.")
             with acting_as(found.ids):
                 descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found.directory)
         except OSError as error:
@@ -295,7 +295,7 @@ def _check_links(found: owned.Place, asked: str) -> None:
         if uid not in (0, os.geteuid(), info.st_uid):
             raise CollectionError(
                 f"{asked}: {link} is a symbolic link owned by user id {uid} to {found.path}, which belongs to user id "
-                f"{info.st_uid}; name the file itself, or let the owner of the file make the link."
+                f"{info.st_uid}; name the file itself, or create the link as the owner of the file."
             )
 
 
@@ -308,7 +308,7 @@ def _lock(descriptor: int, path: str, timeout: float) -> None:
         except BlockingIOError:
             if time.monotonic() >= end:
                 raise CollectionError(
-                    f"{path}: another run has held its directory for {timeout:g} s; nothing was changed, run again."
+                    f"{path}: another run has held its directory for {timeout:g} s.", "Nothing was changed. Run again."
                 ) from None
             time.sleep(0.01)
 
@@ -360,7 +360,7 @@ def _remedy(error: OSError, found: owned.Place | None = None) -> str:
     if error.errno == errno.EPERM and os.geteuid() == 0:
         return "Look for an immutable flag (lsattr), or for a host that denies this to root."
     return {
-        errno.ENOENT: "Make the directory first, or correct the path.",
+        errno.ENOENT: "Create the directory first, or correct the path.",
         errno.ENOTDIR: "Correct the path: a part of it is not a directory.",
         errno.ELOOP: "Correct the symbolic links: they lead in a circle.",
         errno.ENAMETOOLONG: "Use a shorter name.",

@@ -43,9 +43,9 @@ def test_a_mode_that_is_none(value):
 def test_owners():
     assert rights(owner="root", group="17") == {"mode": None, "uid": 0, "gid": 17}
     assert rights(owner="17", group="root") == {"mode": None, "uid": 17, "gid": 0}
-    with pytest.raises(CollectionError, match=r"^/x: owner: there is no user 'nemo-1' on this host"):
+    with pytest.raises(CollectionError, match=r"^/x: owner: the user 'nemo-1' does not exist on this host"):
         rights(owner="nemo-1")
-    with pytest.raises(CollectionError, match=r"^/x: group: there is no group 'nemo-1' on this host"):
+    with pytest.raises(CollectionError, match=r"^/x: group: the group 'nemo-1' does not exist on this host"):
         rights(group="nemo-1")
     assert rights(owner="nemo-1", group="17", check_mode=True) == {"mode": None, "uid": None, "gid": 17}
     assert rights(owner="root", group="nemo-1", check_mode=True) == {"mode": None, "uid": 0, "gid": None}

@@ -220,9 +220,9 @@ def test_a_hard_link_keeps_the_old_content(target):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda path: path.mkdir(), "is a directory; name a regular file"),
+        (lambda path: path.mkdir(), "is a directory. Name a regular file"),
         (os.mkfifo, "is not a regular file"),
-        (lambda path: path.parent.rename(path.parent.with_name("gone")), "Make the directory first"),
+        (lambda path: path.parent.rename(path.parent.with_name("gone")), "Create the directory first"),
     ],
 )
 def test_what_is_no_file(tmp_path, make, text):
@@ -258,7 +258,7 @@ def test_a_directorys_default_acl_does_not_open_an_old_file(target):
 def test_a_second_run_waits_and_then_says_so(target):
     holder = os.open(target.parent, os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)
-    text = r"held its directory for 0\.05 s; nothing was changed, run again"
+    text = r"held its directory for 0\.05 s\. Nothing was changed\. Run again"
     with pytest.raises(CollectionError, match=text), files.edit(str(target), timeout=0.05):
         pass
     os.close(holder)
@@ -292,7 +292,7 @@ def test_somebody_elses_change_is_not_overwritten(target, how):
         else:
             (target.parent / "x").write_bytes(b"edit")
             (target.parent / "x").rename(target)
-        with pytest.raises(CollectionError, match="somebody else changed it"):
+        with pytest.raises(CollectionError, match="another process changed it"):
             edited.replace(b"new\n")
     assert (target.read_bytes() if target.exists() else None) == (None if how == "removed" else b"edit")
     assert all(not name.endswith(".tmp") for name in names(target.parent))
@@ -301,7 +301,7 @@ def test_somebody_elses_change_is_not_overwritten(target, how):
 def test_somebody_elses_new_file_is_not_overwritten(tmp_path):
     with files.edit(str(tmp_path / "new")) as edited:
         (tmp_path / "new").write_bytes(b"theirs")
-        with pytest.raises(CollectionError, match="somebody else changed it"):
+        with pytest.raises(CollectionError, match="another process changed it"):
             edited.replace(b"ours")
 
 
