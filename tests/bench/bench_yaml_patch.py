@@ -1,36 +1,39 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long one edit of an app-config takes, against other ways to do it and against merely reading the file.
+"""How long the edits of a YAML file take, beside other editors that keep comments, each judged right or wrong.
 
     python -m ansible_collections.devportal.backstage.tests.bench.bench_yaml_patch
 
-prints a table. All figures are CPU time, children included, the best of several rounds that take turns; each row is
-the same work in one run, so that its ratios hold where its milliseconds do not.
+prints a table. Two jobs: what backstage_app_config does (`app_config.present`), and what yaml_patch does with ten
+patches. All figures are processor time, the best of several rounds that take turns, as multiples of one event parse of
+libyaml on the same file: ratios hold where milliseconds do not. Right is a result that reads as it was before, with the
+edits, in which every other line stands as it stood.
 """
 
 from __future__ import annotations
 
 import gc
 import io
-import json
-import resource
-import shutil
-import subprocess
 import sys
 import time
 from typing import Any, Callable
 
 import yaml
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events as yaml_events
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml import operations
 from ruamel.yaml import YAML
 
-SIZES = (30, 1_000, 20_000)  # lines
-DATABASE = {
-    "client": "pg",
-    "connection": {"host": "${POSTGRES_HOST}", "port": "${POSTGRES_PORT}", "user": "${POSTGRES_USER}"},
-}
+try:
+    import yaml_edit
+except ImportError:  # its column stays empty
+    yaml_edit = None
+
+SIZES = (30, 1_000, 20_000, 40_000)  # lines
+CONNECTION = app_config.by_variable(app_config.VARIABLES)
+DATABASE = {"client": "pg", "connection": CONNECTION}
+PRESENT = [(("backend", "database"), DATABASE)]
 HEAD = """\
 app:
   title: Scaffolded Backstage App
@@ -74,88 +77,139 @@ def sample(lines: int) -> str:
     return "".join(text.splitlines(keepends=True)[:lines])
 
 
-def events(text: str) -> None:
+def ten(text: str) -> list[tuple[tuple[Any, ...], Any]]:
+    """Ten edits all over a file: scalars, an item of a list, a new key."""
+    count = max(text.count("techdocs") - 1, 1)
+    edits: list[tuple[tuple[Any, ...], Any]] = [
+        (("app", "title"), "Another title"),
+        (("backend", "baseUrl"), "https://portal.example.com"),
+        (("backend", "database", "client"), "pg"),
+        (("integrations", "github", 0, "token"), "${OTHER_TOKEN}"),
+        (("added",), "new"),
+    ]
+    if text.count("techdocs") >= 5:
+        places = [f"techdocs{count * part // 5}" for part in range(5)]
+        edits += [((place, "generator", "runIn"), "local") for place in places]
+    return edits
+
+
+Job = Callable[[str, Any], str]
+
+
+def events(text: str, _edits: Any) -> str:
     for _event in yaml.parse(text, Loader=yaml_events.Parser):
         pass
+    return text
 
 
-def patch(text: str) -> str:
-    document = Document(text)
-    document.set(("backend", "database"), DATABASE)
-    return document.text
+def present(text: str, _edits: Any) -> str:
+    return app_config.present(text.encode(), CONNECTION).data.decode()
 
 
-def ruamel(text: str) -> str:
+def yaml_patch(text: str, edits: Any) -> str:
+    patches = operations.parsed([{"op": "set", "at": list(path), "value": value} for path, value in edits])
+    return operations.patched(text.encode(), patches, operations.Options()).data.decode()
+
+
+def ruamel(text: str, edits: Any) -> str:
     """A round trip with all its knobs set for this very file."""
     reader = YAML()
     reader.preserve_quotes = True
     reader.width = 4096
     reader.indent(mapping=2, sequence=4, offset=2)
     tree = reader.load(text)
-    tree["backend"]["database"] = DATABASE
+    for path, value in edits:
+        at(tree, path[:-1])[path[-1]] = value
     out = io.StringIO()
     reader.dump(tree, out)
     return out.getvalue()
 
 
-def yq(text: str) -> str:
-    """The command of Debian's package yq (a wrapper of jq), its start included."""
-    command = ["yq", "-y", f".backend.database = {json.dumps(DATABASE)}"]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+def rust(text: str, edits: Any) -> str:
+    """The package yaml-edit."""
+    file = yaml_edit.YamlFile.parse(text)
+    for path, value in edits:
+        here = file.document().as_mapping()
+        for step in path[:-1]:
+            here = here.get(step) if isinstance(step, str) else here[step]
+            if isinstance(here, yaml_edit.Node):
+                here = here.as_mapping() or here.as_sequence()
+        here[path[-1]] = value
+    return str(file)
 
 
-def seconds(work: Callable[[str], Any], text: str) -> float:
+def at(tree: Any, path: tuple[Any, ...]) -> Any:
+    for step in path:
+        tree = tree[step]
+    return tree
+
+
+def verdict(text: str, result: str, edits: Any) -> str:
+    """Whether a result is right."""
+    expected = yaml.load(text, yaml_events.Parser)
+    for path, value in edits:
+        at(expected, path[:-1])[path[-1]] = value
+    try:
+        found = yaml.load(result, yaml_events.Parser)
+    except yaml.YAMLError:
+        return "wrong: no YAML"
+    if found != expected:
+        return "wrong values"
+    kept = [line for line in text.splitlines() if line.lstrip().startswith("#") or not line.strip()]
+    left = [line for line in result.splitlines() if line.lstrip().startswith("#") or not line.strip()]
+    if kept != left:
+        return "wrong: comments or blank lines"
+    changed = len(set(text.splitlines()) - set(result.splitlines()))
+    return "right" if changed <= 2 * len(edits) + 1 else f"wrong: {changed} lines changed"
+
+
+def seconds(work: Job, text: str, edits: Any) -> float:
     gc.collect()
-    start = cpu()
-    turns = max(1, 1_000 // text.count("\n")) if work in (events, patch) else 1
+    start = time.process_time()
+    turns = max(1, 1_000 // text.count("\n")) if work is not ruamel else 1
     for _unused in range(turns):
-        work(text)
-    return (cpu() - start) / turns
+        work(text, edits)
+    return (time.process_time() - start) / turns
 
 
-def cpu() -> float:
-    """Seconds of processor time, those of ended children included."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
-
-
-def row(text: str, works: list[Callable[[str], Any]]) -> dict[Callable[[str], Any], float]:
+def row(text: str, edits: Any, works: list[Job]) -> dict[Job, float]:
     """The best time of each; what is slow gets fewer rounds."""
-    best: dict[Callable[[str], Any], float] = {}
+    best: dict[Job, float] = {}
     for number in range(15):
         for work in works:
             if number == 0 or best[work] < 0.5 or (number < 3 and best[work] < 5):
-                best[work] = min(best.get(work, 1e9), seconds(work, text))
+                best[work] = min(best.get(work, 1e9), seconds(work, text, edits))
     return best
 
 
+def judged(work: Job, text: str, edits: Any) -> str:
+    try:
+        return verdict(text, work(text, edits), edits)
+    except Exception as error:
+        return f"fails: {type(error).__name__}"
+
+
 def main() -> int:
-    others: list[Callable[[str], Any]] = [ruamel]
-    if shutil.which("yq"):
-        others.append(yq)
-    else:
-        print("yq IS MISSING, its column stays empty: apt-get install yq\n", file=sys.stderr)
-    readers = [("PyYAML alone", yaml.SafeLoader)]
-    if yaml.__with_libyaml__:
-        readers.insert(0, ("libyaml", yaml.CLoader))
-    else:
-        print("PyYAML HAS NO libyaml HERE, its rows are missing\n", file=sys.stderr)
-    print("| reader | lines | events alone, ms | patch ÷ events | patch, µs a line | ruamel ÷ patch | yq ÷ patch |")
-    print("|---|---|---|---|---|---|---|")
-    theirs: dict[int, dict[Callable[[str], Any], float]] = {}
-    for name, reader in readers:
-        yaml_events.Parser = reader
-        for lines in SIZES:
-            text = sample(lines)
-            times = row(text, [events, patch, *(others if lines not in theirs else [])])
-            theirs.setdefault(lines, times)
-            ratios = [f"{theirs[lines][other] / times[patch]:.0f}" for other in others]
-            print(
-                f"| {name} | {lines:,} | {times[events] * 1e3:.1f} | {times[patch] / times[events]:.2f} "
-                f"| {times[patch] / lines * 1e6:.1f} | {' | '.join([*ratios, ''] if len(ratios) < 2 else ratios)} |",
-                flush=True,
-            )
-    return 0
+    if not yaml.__with_libyaml__:
+        print("PyYAML HAS NO libyaml HERE, the figures are those of its slow reader\n", file=sys.stderr)
+    if yaml_edit is None:
+        print("yaml-edit IS MISSING, its rows stay away: pip install yaml-edit==0.2.0\n", file=sys.stderr)
+    print("| job | lines | event parse, ms | editor | ÷ event parses | verdict |")
+    print("|---|---|---|---|---|---|")
+    good = True
+    for lines in SIZES:
+        text = sample(lines)
+        for job, ours, edits in (("app-config", present, PRESENT), ("ten patches", yaml_patch, ten(text))):
+            works = [work for work in (events, ours, rust, ruamel) if work is not rust or yaml_edit]
+            verdicts = {work: judged(work, text, edits) for work in works}
+            good &= verdicts[ours] == "right"
+            times = row(text, edits, [work for work in works if not verdicts[work].startswith("fails")])
+            for work in works[1:]:
+                ratio = f"{times[work] / times[events]:.1f}" if work in times else ""
+                name = {rust: "yaml-edit 0.2.0", ruamel: "ruamel, tuned"}.get(work, "ours")
+                cells = f"{times[events] * 1e3:.1f} | {name} | {ratio} | {verdicts[work]}"
+                print(f"| {job} | {lines:,} | {cells} |", flush=True)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -221,6 +221,12 @@ class Editor(Layout):
     def _change_mapping(self, way: list[int], changes: dict[str, Any]) -> bool:
         """Plan changes of the mapping way[-1] by key; False where it has to be written anew."""
         stream, mapping = self.stream, way[-1]
+        there = [self.entry(mapping, key) for key in changes]
+        if all(entry and change is not GONE for entry, change in zip(there, changes.values())):
+            for entry, change in zip(there, changes.values()):
+                if entry:
+                    self._edit(way, entry, change)
+            return True
         entries = self.entries(mapping)
         keys = [stream.key(entry.key) if entry.key is not None else None for entry in entries]
         gone = [index for index, key in enumerate(keys) if changes.get(key or "") is GONE and key is not None]

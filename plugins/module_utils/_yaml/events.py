@@ -15,6 +15,7 @@ mark in a plain scalar in brackets.
 from __future__ import annotations
 
 import contextlib
+import operator
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -230,8 +231,8 @@ class Stream:
                     self._boundary(event)
             if for_edits:
                 nodes: list[Any] = chunk if of_nodes else [event for event in chunk if event.__class__ in _OF_NODES]
-                self.starts += [event.start_mark.index for event in nodes]
-                self.ends += [event.end_mark.index for event in nodes]
+                self.starts.extend(map(_START, nodes))
+                self.ends.extend(map(_END, nodes))
         self._settle(suspects, all_keys)
 
     def _settle(self, suspects: list[int], all_keys: set[Any]) -> None:
@@ -425,6 +426,7 @@ class Stream:
 
 
 _CHUNK = 64
+_START, _END = operator.attrgetter("start_mark.index"), operator.attrgetter("end_mark.index")
 with contextlib.suppress(NameError):
     _OF_NODES = (
         ScalarEvent,
