@@ -294,380 +294,22 @@ effective_source:
     backend.database.client: /opt/backstage/app-config.yaml
 """
 
-import grp
-import os
-import shlex
-from contextlib import ExitStack
-from typing import Any, Callable
-
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config, config_loader
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config import AppConfigError
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import HAS_YAML
-from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._files import (
-    accounts,
-    env_dotenv,
-    env_file,
-    git,
-    masked_diff,
-    secret_names,
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config_change import AppConfigChange
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import (
+    CREDENTIALS,
+    VARIABLES,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._files import (
-    replacement as files,
-)
-
-_DEFAULT_NAMES = ("app-config.yaml", "app-config.local.yaml")
-_EVERYBODYS_GROUPS = ("users", "nogroup", "nobody")
-_PRIVATE_NAMES = ("app-config.local.yaml", ".env")
-
-
-def _connection(asked: dict[str, Any], path: str) -> dict[str, Any]:
-    """The four wanted settings, after a look at everything that can be refused without the file."""
-    credentials, host, user, password = (asked[key] for key in ("credentials", "host", "user", "password"))
-    app_config.check_connection(host, asked["port"], user)
-    if credentials == "env":
-        variables = {key: asked[f"{key}_variable"] for key in app_config.KEYS}
-        app_config.check_variables(variables)
-        if password is not None:
-            app_config.check_password(password, credentials)
-        return app_config.by_variable(variables)
-    app_config.check_password(password, credentials)
-    if host is None:
-        raise AppConfigError(f"host is missing: with `credentials: {credentials}` it is written into the file.")
-    if credentials == "literal":
-        return app_config.by_literal(host, int(asked["port"]), user, password)
-    beside = os.path.dirname(asked["password_file"]) == os.path.dirname(path)
-    reference = os.path.basename(asked["password_file"]) if beside else asked["password_file"]
-    return app_config.by_file(host, int(asked["port"]), user, reference)
-
-
-class _Run:
-    """One run on one file: what is found, what is wanted, and what goes into the result."""
-
-    def __init__(self, module: AnsibleModule) -> None:
-        self.module = module
-        self.asked = module.params
-        self.check_mode: bool = module.check_mode
-        self.present = self.asked["state"] == "present"
-        self.files, self.path = self.choose()
-        self.result: dict[str, Any] = {"path": self.path, "removed": [], "tightened": [], "tracked": [], "exposed": []}
-        self.connection: dict[str, Any] = {}
-        self.holds_secret = False
-        wanted = accounts.wanted_rights(self.path, self.asked, self.check_mode)
-        self.mode, self.uid, self.gid = wanted["mode"], wanted["uid"], wanted["gid"]
-        # Who has to be able to read what is made.
-        reader = self.asked["os_user"] if self.uid is None else None
-        self.reader = accounts.account(reader, "os_user", self.check_mode) if reader else None
-
-    def choose(self) -> tuple[list[str], str]:
-        """The files that Backstage loads, and the one to change."""
-        path, listed = self.asked["path"], self.asked["config_files"]
-        if not path and not listed:
-            raise AppConfigError("path and config_files are both empty: name the app-config file.")
-        if path:
-            path = os.path.abspath(path)
-        if listed:
-            base = os.path.dirname(path) if path else os.getcwd()
-            listed = [os.path.normpath(os.path.join(base, name)) for name in listed]
-            if path and path not in listed:
-                raise AppConfigError(f"{path} is not among config_files: Backstage would not read it.")
-            return listed, path or (
-                app_config.choose(listed, self.asked["credentials"] == "literal") if HAS_YAML else listed[0]
-            )
-        if os.path.basename(path) in _DEFAULT_NAMES:
-            beside = [os.path.join(os.path.dirname(path), name) for name in _DEFAULT_NAMES]
-            return [name for name in beside if name == path or os.path.exists(name)], path
-        return [path], path
-
-    def __call__(self) -> dict[str, Any]:
-        asked = self.asked
-        if self.present:
-            if asked["credentials"] == "file":
-                asked["password_file"] = os.path.join(os.path.dirname(self.path), asked["password_file"])
-                self.result["password_file"] = asked["password_file"]
-            if asked["env_file"]:
-                asked["env_file"] = os.path.normpath(os.path.join(os.path.dirname(self.path), asked["env_file"]))
-            self.connection = _connection(asked, self.path)
-            app_config.check_database(asked["database"])
-            self.holds_secret = asked["credentials"] == "literal" or any(
-                secret_names.is_secret(path, value) for path, value in _leaves(asked["database"])
-            )
-            if asked["credentials"] == "env" and asked["env_file"]:
-                self.look_at_env_file()
-                if self.result.get("missing"):
-                    return self.result
-        if self.check_mode and not (HAS_YAML and os.path.exists(self.path)):
-            return self.blind()
-        if not HAS_YAML:
-            raise AppConfigError(f"{missing_required_lib('PyYAML')} On Debian it is the package python3-yaml.")
-        with ExitStack() as stack:
-            file = stack.enter_context(files.edit(self.path))
-            if file.data is None and not self.present:
-                return {**self.result, "changed": False, "msg": f"{self.path} is not there."}
-            if file.data is None and not asked["create"]:
-                raise AppConfigError(
-                    f"{self.path}: there is no such file; correct the path, or say `create: true` to make it."
-                )
-            password_file = None
-            wanted = self.result.get("password_file")
-            # In check mode an earlier task would perhaps have made the directory.
-            if wanted and (not self.check_mode or os.path.isdir(os.path.dirname(os.path.realpath(wanted)))):
-                password_file = stack.enter_context(files.edit(wanted))
-            return self.edit(file, password_file)
-
-    def look_at_env_file(self) -> None:
-        """Refuse where the variables could not be put into it."""
-        path = self.asked["env_file"]
-        directory = os.path.dirname(os.path.realpath(path))
-        if self.check_mode and not os.path.isdir(directory):
-            message = f"{path} cannot be made, for there is no directory {directory}; make it first."
-            self.result.update(changed=True, missing=True, msg=message)
-            return
-        try:
-            with files.edit(path) as file:
-                env_file.read(file.data or b"", self.asked["env_format"])
-        except CollectionError as error:
-            raise AppConfigError(f"{path}: {error}") from error
-
-    def blind(self) -> dict[str, Any]:
-        """What check mode can say without PyYAML, or without the file."""
-        if os.path.exists(self.path):
-            message = f"{self.path} would be read, and changed where it has to be; PyYAML is not on the host yet."
-        elif not self.present:
-            return {**self.result, "changed": False, "msg": f"{self.path} is not there."}
-        elif self.asked["create"]:
-            message = f"{self.path} would be made."
-        else:
-            message = f"{self.path} is not there; make it first, or set create."
-            return {**self.result, "changed": True, "missing": True, "msg": message}
-        return {**self.result, "changed": True, "msg": message}
-
-    def edit(self, file: files.EditedFile, password_file: files.EditedFile | None) -> dict[str, Any]:
-        before = file.data or b""
-        try:
-            if self.present:
-                patched = app_config.present(before, self.connection, self.asked["database"])
-            else:
-                patched = app_config.absent(before)
-        except AppConfigError as error:
-            raise AppConfigError(f"{self.path}: {error}") from error
-        differs = patched.data != before
-        self.ask_git(makes_backup=self.asked["backup"] and differs and file.data is not None)
-        rights = self.rights(file, self.holds_secret, 0o600)
-        changed = differs or file.data is None or self.other_rights(file, rights)
-        secret_changed = "password_file" in self.result and (
-            password_file is None or self.password_differs(password_file, file)
-        )
-        self.result["removed"] = patched.removed
-        for warning in patched.warnings:
-            self.module.warn(f"{self.path}: {warning}")
-        if changed and file.links > 1:
-            self.module.warn(f"{self.path} has {file.links} names (hard links); the others keep the old content.")
-        if self.module._diff:
-            self.result["diff"] = self.diff(before, patched.data, secret_changed)
-        if not self.check_mode and (changed or secret_changed):
-            self.write(file, patched.data if changed else None, rights, password_file if secret_changed else None)
-        self.result["mode"] = f"{rights['mode']:04o}"
-        if self.present:
-            self.tell_who_wins()
-        said = "would be changed" if self.check_mode else "was changed"
-        what = [name for name, is_so in ((self.path, changed), (self.asked["password_file"], secret_changed)) if is_so]
-        message = (
-            f"{' and '.join(what)} {said.replace('was', 'were') if len(what) > 1 else said}."
-            if what
-            else f"{self.path} is as wanted already."
-        )
-        return {**self.result, "changed": changed or secret_changed, "msg": message}
-
-    def write(
-        self,
-        file: files.EditedFile,
-        data: bytes | None,
-        rights: dict[str, Any],
-        password_file: files.EditedFile | None,
-    ) -> None:
-        """Replace one or both; where the second refuses, the first is put back."""
-        old = password_file.data if password_file else None
-        if password_file:
-            password_file.replace(self.asked["password"].encode() + b"\n", **self.password_rights(password_file, file))
-        try:
-            if data is not None:
-                saved = file.replace(
-                    data, **rights, backup=self.asked["backup"] and data != file.data, check=self.validator()
-                )
-                if saved:
-                    self.result["backup_file"] = saved
-        except BaseException:
-            if password_file and old is None:
-                password_file.remove()
-            elif password_file and old is not None:
-                password_file.replace(old)
-            raise
-
-    def rights(self, file: files.EditedFile, secret: bool, new: int) -> dict[str, Any]:
-        """Mode and owner for a file; no rights for everybody where it holds a secret."""
-        mode = self.mode if self.mode is not None else file.mode if file.mode is not None else new
-        if secret and mode & 0o007 and self.mode is not None:
-            self.module.warn(f"{self.path}: mode {mode:04o} lets everybody read the secret in it.")
-        elif secret and file.mode is not None:
-            closed = 0o007 | (0o070 if _is_everybodys(file.gid if self.gid is None else self.gid) else 0)
-            if mode & closed:
-                mode &= ~closed
-                self.tightened(file.path, mode)
-        rights = {"mode": mode, "uid": self.uid, "gid": self.gid}
-        return self.readable(rights, file) if secret and file.mode is None else rights
-
-    def readable(self, rights: dict[str, Any], file: files.EditedFile) -> dict[str, Any]:
-        """The rights of a new file, so that Backstage can read it."""
-        uid, gid = (file.uid if rights["uid"] is None else rights["uid"]), rights["gid"]
-        reader = self.reader
-        if reader is None or accounts.may_read(reader, uid, file.gid if gid is None else gid, rights["mode"]):
-            return rights
-        return {**rights, "uid": reader.pw_uid, "gid": reader.pw_gid if self.gid is None else self.gid}
-
-    def tightened(self, path: str, mode: int) -> None:
-        self.result["tightened"].append(path)
-        verb = "would lose" if self.check_mode else "lost"
-        self.module.warn(
-            f"{path} holds a secret and {verb} the rights of everybody else (mode {mode:04o}); "
-            "Backstage has to run as its owner or in its group."
-        )
-
-    def other_rights(self, file: files.EditedFile, rights: dict[str, Any]) -> bool:
-        wanted = (rights["mode"], rights["uid"], rights["gid"])
-        return any(new not in (None, old) for new, old in zip(wanted, (file.mode, file.uid, file.gid)))
-
-    def password_rights(self, password_file: files.EditedFile, file: files.EditedFile) -> dict[str, Any]:
-        if password_file.mode is not None:
-            return {"mode": password_file.mode & ~0o007}
-        uid = file.uid if self.uid is None else self.uid
-        gid = file.gid if self.gid is None else self.gid
-        by_group = uid == 0 and gid != 0 and (file.mode or 0) & 0o040 and not _is_everybodys(gid)
-        return self.readable({"mode": 0o640 if by_group else 0o600, "uid": uid, "gid": gid}, password_file)
-
-    def password_differs(self, password_file: files.EditedFile, file: files.EditedFile) -> bool:
-        mode = self.password_rights(password_file, file)["mode"]
-        if password_file.mode not in (None, mode):
-            self.tightened(password_file.path, mode)
-            return True
-        # Backstage trims the end; a file that an admin wrote without a line feed is as good.
-        there = (password_file.data or b"").decode("utf-8", "replace").rstrip(env_dotenv.JS_SPACE)
-        return there != self.asked["password"]
-
-    def ask_git(self, makes_backup: bool) -> None:
-        """Refuse to put a literal secret where git tracks it, and tell what the next `git add` would take."""
-        if not self.present:
-            return
-        holders = [self.path] if self.holds_secret else []
-        if self.asked["credentials"] == "file":
-            holders.append(self.asked["password_file"])
-        private = [os.path.join(os.path.dirname(self.path), name) for name in _PRIVATE_NAMES]
-        private += [self.asked["env_file"]] if self.asked["env_file"] else []
-        # A backup holds the former secret, under a name that the rule for the file itself may not cover.
-        backup = files.backup_name(self.path) if self.holds_secret and makes_backup else None
-        found = git.look(dict.fromkeys([self.path, *holders, *private, *filter(None, [backup])]))
-        for path in holders:
-            if path in found.tracked and not self.asked["allow_tracked"]:
-                raise AppConfigError(
-                    f"{path}: git tracks this file, and a secret would be in it; use `credentials: env`, a file that "
-                    "git ignores (app-config.local.yaml), or say `allow_tracked: true`."
-                )
-            if path in found.unknown:
-                self.module.warn(f"{path} gets a secret; {found.unknown[path]}: make sure that git does not track it.")
-        secret = dict.fromkeys([*holders, *private])
-        self.result["tracked"] = found.tracked
-        self.result["exposed"] = [path for path in found.exposed if path in secret]
-        for path in self.result["exposed"]:
-            self.module.warn(f"{path} is for secrets, and no .gitignore covers it: the next `git add` would take it.")
-        if backup in found.exposed:
-            self.module.warn(
-                f"The backups of {self.path} hold its secrets, and no .gitignore covers them: add a line with *~ there."
-            )
-        for path in found.tracked:
-            if path in private and path not in holders:
-                self.module.warn(f"{path} is for secrets, and git tracks it.")
-
-    def tell_who_wins(self) -> None:
-        variables: dict[str, str] = {}
-        there = []
-        for name in self.files:
-            if name == self.path or os.path.exists(name):
-                there.append(name)
-            elif not name.endswith(".local.yaml"):
-                self.module.warn(f"{name}: there is no such file; Backstage does not start without it.")
-        if not os.path.exists(self.path):  # check mode, of a file to be made
-            return
-        try:
-            if self.asked["env_file"] and os.path.exists(self.asked["env_file"]):
-                with files.edit(self.asked["env_file"]) as opened:
-                    variables = env_file.read(opened.data or b"", self.asked["env_format"])
-            standing = app_config.standing(self.path, there, variables)
-        except config_loader.ConfigLoaderError as error:
-            self.module.warn(f"Backstage would not start: {error}")
-            return
-        except CollectionError as error:
-            self.module.warn(f"What hides {self.path} could not be looked for: {error}")
-            return
-        self.result["effective_source"] = standing.effective_source
-        for warning in standing.warnings:
-            self.module.warn(warning)
-
-    def validator(self) -> Callable[[str], None] | None:
-        command = self.asked["validate"]
-        if not command:
-            return None
-        if "%s" not in command:
-            raise AppConfigError("validate has no %s in it, which stands for the file's path.")
-        try:
-            words = shlex.split(command)
-        except ValueError as error:
-            raise AppConfigError(f"validate cannot be read as a command: {error}.") from error
-
-        def check(path: str) -> None:
-            command = [word.replace("%s", path) for word in words]
-            try:
-                code = self.module.run_command(command, handle_exceptions=False)[0]
-            except (OSError, ValueError) as error:
-                raise AppConfigError(f"{self.path}: the command of validate cannot be run: {error}.") from error
-            if code:
-                raise AppConfigError(
-                    f"{self.path}: the command of validate ended with {code}, so the file was left as it is; what it "
-                    "said is not shown, because it may hold secrets."
-                )
-
-        return check
-
-    def diff(self, before: bytes, after: bytes, secret_changed: bool) -> list[dict[str, str]]:
-        texts = [masked_diff.masked_diff(before, after, self.path)]
-        if secret_changed:
-            name = self.asked["password_file"]
-            texts.append(f"--- {name}\n+++ {name}\n@@ -1 +1 @@\n-{masked_diff.MASK}\n+{masked_diff.MASK} (changed)\n")
-        return [{"prepared": text} for text in texts if text]
-
-
-def _leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], str]]:
-    """The scalars of a value as text, each with its path."""
-    if isinstance(value, dict):
-        return [leaf for key, item in value.items() for leaf in _leaves(item, (*path, str(key)))]
-    if isinstance(value, list):
-        return [leaf for index, item in enumerate(value) for leaf in _leaves(item, (*path, str(index)))]
-    return [] if value is None or isinstance(value, bool) else [(path, str(value))]
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import reported_by
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, secret_names
 
 
 def _show_what_is_no_secret(module: AnsibleModule) -> None:
     """Take the harmless values of `database` out of what Ansible masks in the result, where they are common words."""
-    leaves = _leaves(module.params["database"])
+    leaves = secret_names.leaves(module.params["database"])
     harmless = {value for path, value in leaves if not secret_names.is_secret(path, value)}
     secret = {value for path, value in leaves if secret_names.is_secret(path, value)}
     module.no_log_values -= harmless - secret - {module.params["password"]}
-
-
-def _is_everybodys(gid: int) -> bool:
-    try:
-        return grp.getgrgid(gid).gr_name in _EVERYBODYS_GROUPS
-    except KeyError:
-        return False
 
 
 def main() -> None:
@@ -677,15 +319,12 @@ def main() -> None:
             "config_files": {"type": "list", "elements": "path"},
             "env_file": {"type": "path"},
             "env_format": {"type": "str", "choices": list(env_file.FORMATS), "default": "dotenv"},
-            "credentials": {"type": "str", "choices": list(app_config.CREDENTIALS), "default": "env"},
+            "credentials": {"type": "str", "choices": list(CREDENTIALS), "default": "env"},
             "host": {"type": "str"},
             "port": {"type": "str", "default": "5432"},
             "user": {"type": "str", "default": "postgres"},
             "password": {"type": "str", "no_log": True},
-            **{
-                f"{key}_variable": {"type": "str", "default": name, "no_log": False}
-                for key, name in app_config.VARIABLES.items()
-            },
+            **{f"{key}_variable": {"type": "str", "default": name, "no_log": False} for key, name in VARIABLES.items()},
             "password_file": {"type": "path", "default": "postgres-password", "no_log": False},
             "database": {"type": "dict", "default": {}, "no_log": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -701,10 +340,16 @@ def main() -> None:
         supports_check_mode=True,
     )
     _show_what_is_no_secret(module)
-    try:
-        result = _Run(module)()
-    except CollectionError as error:
-        module.fail_json(msg=str(error))
+    with reported_by(module):
+        change = AppConfigChange(
+            module.params,
+            module.check_mode,
+            module._diff,
+            lambda command: module.run_command(command, handle_exceptions=False)[0],
+        )
+        result = change.apply()
+        for warning in change.warnings:
+            module.warn(warning)
     module.exit_json(**result)
 
 

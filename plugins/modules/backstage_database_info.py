@@ -285,8 +285,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files import 
     owned,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
-
-MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.pyyaml import HAS_YAML, MISSING_YAML
 
 
 def _environment(asked: dict) -> tuple[dict[str, str], accounts.Ids]:
@@ -414,7 +413,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     asked = {**module.params, "environment": environment_option.take(module)}
-    if not config_loader.HAS_YAML:
+    if not HAS_YAML:
         if not module.check_mode:
             module.fail_json(msg=MISSING_YAML)
         module.exit_json(

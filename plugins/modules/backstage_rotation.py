@@ -153,15 +153,14 @@ msg:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import rotation
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import HAS_YAML
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     env_file,
     environment_option,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.pyyaml import HAS_YAML, MISSING_YAML
 
-MISSING_YAML = "The Python library PyYAML is missing on this host; install the package python3-yaml."
 # What cannot be known before site.yml has run; check mode does not fail for it.
 _NOT_YET = ("library", "unreachable")
 

@@ -18,7 +18,8 @@ import subprocess
 
 import pytest
 import ruamel.yaml
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import connection_settings, database_block
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 
 OWN = {
     "template": b"""\
@@ -45,9 +46,9 @@ app: 1""",
     "broken": b"backend:\n<<<<<<< HEAD\n  a: 1\n=======\n  a: 2\n>>>>>>> x\n",
 }
 MODES = {
-    "env": app_config.by_variable(app_config.VARIABLES),
-    "literal": app_config.by_literal("db.example.com", 5433, "backstage", "12345"),
-    "file": app_config.by_file("db.example.com", 5433, "backstage", "postgres-password"),
+    "env": connection_settings.by_variable(connection_settings.VARIABLES),
+    "literal": connection_settings.by_literal("db.example.com", 5433, "backstage", "12345"),
+    "file": connection_settings.by_file("db.example.com", 5433, "backstage", "postgres-password"),
 }
 IN_FILE = "the password in the file"
 SECRETS = [
@@ -139,8 +140,8 @@ FILES = corpus()
 def patched(data, wanted):
     """The new content, or None where it is refused."""
     try:
-        return app_config.present(data, wanted).data
-    except app_config.AppConfigError:
+        return database_block.present(data, wanted).data
+    except CollectionError:
         return None
 
 
@@ -168,11 +169,11 @@ def test_only_lines_of_the_database_block_differ(name):
     data = FILES[name]
     for wanted in MODES.values():
         if b"<<<<<<<" in data:
-            with pytest.raises(app_config.AppConfigError, match="conflict markers"):
-                app_config.present(data, wanted)
+            with pytest.raises(CollectionError, match="conflict markers"):
+                database_block.present(data, wanted)
             continue
-        first = app_config.present(data, wanted)
-        assert app_config.present(first.data, wanted).data == first.data
+        first = database_block.present(data, wanted)
+        assert database_block.present(first.data, wanted).data == first.data
         before, after = data.decode().split("\n"), first.data.decode().split("\n")
         allowed = block_lines(data.decode())
         for kind, start, stop, to, end in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
@@ -218,7 +219,7 @@ def test_ruamel_reads_the_same(name):
     for wanted in MODES.values():
         if patched(FILES[name], wanted) is None:
             continue
-        result = app_config.present(FILES[name], wanted)
+        result = database_block.present(FILES[name], wanted)
         before, after = (reader.load(data.decode()) for data in (FILES[name], result.data))
         check_trees(before, after, wanted, result.removed)
 
@@ -241,7 +242,7 @@ def lay_out(folder, data):
     folder.mkdir(parents=True)
     (folder / "postgres-password").write_text(IN_FILE + "\n")
     (folder / "app-config.yaml").write_bytes(data)
-    for reference in references(app_config.Document(data).tree):
+    for reference in references(database_block.Document(data).tree):
         target = folder / reference.partition("#")[0]
         assert folder in target.resolve().parents or not target.is_absolute(), reference
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -286,7 +287,7 @@ def test_backstage_reads_what_was_meant(tmp_path, backstage):
     for name, data in FILES.items():
         for mode, wanted in MODES.items():
             if patched(data, wanted) is not None:
-                result = app_config.present(data, wanted)
+                result = database_block.present(data, wanted)
                 pair = [lay_out(tmp_path / name / mode / str(n), text) for n, text in enumerate((data, result.data))]
                 cases.append((f"{name} {mode}", pair, wanted, result.removed))
     answers = iter(backstage([path for _unused, pair, _unused, _unused in cases for path in pair]))
@@ -303,18 +304,18 @@ def test_backstage_reads_every_secret(tmp_path, backstage):
     names = [name for name, data in FILES.items() if patched(data, MODES["env"]) is not None]
     cases = []
     for number, secret in enumerate(SECRETS):
-        app_config.check_password(secret, "literal")
-        wanted = app_config.by_literal("${HOST}", 5432, "true", secret)
+        connection_settings.check_password(secret, "literal")
+        wanted = connection_settings.by_literal("${HOST}", 5432, "true", secret)
         for name in (names[0], names[number % len(names)]):
-            data = app_config.present(FILES[name], wanted).data
-            assert app_config.present(data, wanted).data == data
+            data = database_block.present(FILES[name], wanted).data
+            assert database_block.present(data, wanted).data == data
             folder = tmp_path / "literal" / f"{number}-{len(cases)}"
             cases.append((secret, lay_out(folder, data)))
     answers = backstage([path for _unused, path in cases])
     for (secret, path), answer in zip(cases, answers):
         assert "data" in answer, (secret, path, answer)
         connection = answer["data"]["backend"]["database"]["connection"]
-        found = {key: connection[key] for key in app_config.KEYS}
+        found = {key: connection[key] for key in connection_settings.KEYS}
         # A port that stood there in quotes keeps them.
         assert {**found, "port": int(found["port"])} == {
             "host": "${HOST}",
@@ -329,13 +330,13 @@ def test_backstage_reads_every_secret_from_a_file(tmp_path, backstage):
     cases = []
     for number, secret in enumerate(SECRETS):
         try:
-            app_config.check_password(secret, "file")
-        except app_config.AppConfigError:
+            connection_settings.check_password(secret, "file")
+        except CollectionError:
             continue
         folder = tmp_path / str(number)
         name = "pass${X}word" if number % 2 else "postgres-password"
-        wanted = app_config.by_file("h", 5432, "u", name)
-        cases.append((secret, lay_out(folder, app_config.present(OWN["template"], wanted).data)))
+        wanted = connection_settings.by_file("h", 5432, "u", name)
+        cases.append((secret, lay_out(folder, database_block.present(OWN["template"], wanted).data)))
         (folder / name).write_bytes(secret.encode() + b"\n")
     assert len(cases) > len(SECRETS) * 0.8
     for (secret, _unused), answer in zip(cases, backstage([path for _unused, path in cases])):

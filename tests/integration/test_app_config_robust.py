@@ -19,7 +19,7 @@ import time
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import connection_settings, database_block
 from ansible_collections.devportal.backstage.plugins.modules import backstage_app_config
 
 BEFORE = b"backend:\n  database:\n    client: better-sqlite3\n    connection: ':memory:'\n" + b"# more\n" * 3000
@@ -28,7 +28,7 @@ WISH = {"credentials": "literal", "host": "db", "port": "5432", "user": "me"}
 
 
 def expected(password, data=BEFORE):
-    return app_config.present(data, app_config.by_literal("db", 5432, "me", password)).data
+    return database_block.present(data, connection_settings.by_literal("db", 5432, "me", password)).data
 
 
 def start(output, **arguments):

@@ -102,7 +102,7 @@ def test_literals(run, app):
     assert "      port: 5433\n" in app.read_text()
     assert mode(app) == 0o640
     assert result["tightened"] == [str(app)]
-    assert any("lost the rights of everybody else (mode 0640)" in text for text in warnings(result))
+    assert any("removed world access, because it contains a secret (mode 0640)" in text for text in warnings(result))
     again = run(**LITERAL)
     assert not again["changed"]
     assert again["tightened"] == []
@@ -272,7 +272,7 @@ def test_links_line_ends_and_rights_are_kept(run, app, tmp_path_factory):
 
 def test_a_hard_link_is_told_of(run, app):
     os.link(app, app.parent / "other")
-    assert any("has 2 names (hard links)" in text for text in warnings(run()))
+    assert any("has 2 hard links" in text for text in warnings(run()))
     assert warnings(run()) == []
 
 
@@ -298,7 +298,7 @@ def test_an_env_file_that_could_not_get_the_variables(run, app, check):
 def test_an_env_file_that_is_not_what_backstage_takes_the_password_from(run, app):
     result = run(env_file=str(app.parent), **LITERAL)
     assert result["changed"]
-    assert any("could not be looked for" in text and "is a directory" in text for text in warnings(result))
+    assert any("cannot find out what overrides it" in text and "is a directory" in text for text in warnings(result))
 
 
 def test_files_with_which_backstage_would_not_start(run, app):
@@ -311,7 +311,7 @@ def test_files_with_which_backstage_would_not_start(run, app):
 def test_a_new_file(run, app, credentials):
     path = app.parent / "app-config.local.yaml"
     asked = {**LITERAL, "path": str(path), "create": True, "credentials": credentials}
-    assert "would be made" in run(check=True, **asked)["msg"]
+    assert "would be created" in run(check=True, **asked)["msg"]
     assert not path.exists()
     result = run(**asked)
     assert result["changed"]
@@ -355,13 +355,13 @@ class TestSeveralFiles:
 
     def test_a_file_that_is_not_loaded(self, run, files):
         result = run(config_files=[str(files[1])])
-        assert result["msg"] == f"{files[0]} is not among config_files: Backstage would not read it."
+        assert result["msg"].startswith(f"{files[0]}: is not among config_files, so Backstage would not read it.")
 
     def test_a_file_that_is_not_there(self, run, files):
         files[1].unlink()
         files[2].unlink()
         said = warnings(run(**self.asked(files)))
-        assert said == [f"{files[1]}: there is no such file; Backstage does not start without it."]
+        assert said == [f"{files[1]}: this file does not exist; Backstage does not start without it."]
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -378,7 +378,7 @@ class TestGit:
             result = run(check=check, **LITERAL)
             assert result["failed"]
             assert result["msg"].startswith(
-                f"{app}: git tracks this file, and a secret would be in it; use `credentials: env`"
+                f"{app}: git tracks this file, and it would contain a secret. Use `credentials: env`"
             )
         assert app.read_text() == BEFORE
         assert run(database={"plugin": {"a": {"connection": {"password": "geheim-1"}}}})["failed"]
@@ -405,9 +405,9 @@ class TestGit:
         assert warnings(run(mode="0640", **local)) == []  # nor has one that gets other rights
         local["password"] = "geheim-2"
         assert warnings(run(**{**local, "backup": False}, check=True)) == []
-        assert "The backups of" in warnings(run(**local, check=True))[0]
+        assert "its backups contain secrets" in warnings(run(**local, check=True))[0]
         result = run(**local)
-        assert "The backups of" in warnings(result)[0]
+        assert "its backups contain secrets" in warnings(result)[0]
         assert "backup_file" in result
         (repository / ".gitignore").write_text("*.local.yaml\n.env*\n*~\n")
         assert warnings(run(**{**local, "password": "geheim-3"})) == []
@@ -424,7 +424,9 @@ class TestGit:
         git(repository, "add", "-f", ".")
         (repository / ".env").write_text("")
         git(repository, "add", "-f", ".env")
-        assert warnings(run()) == [f"{repository / '.env'} is for secrets, and git tracks it."]
+        assert warnings(run()) == [
+            f"{repository / '.env'}: is for secrets, and git tracks it. Remove it from the repository."
+        ]
 
     def test_an_untracked_file_without_a_rule(self, run, app, repository):
         result = run(**{**LITERAL, "path": str(repository / "app-config.local.yaml"), "create": True})
@@ -435,7 +437,7 @@ class TestGit:
         result = run(env={"PATH": "/nonexistent"}, **LITERAL)
         assert result["changed"]
         assert any(
-            "git is not installed here: make sure that git does not track it" in text for text in warnings(result)
+            "git is not installed here). Make sure that git does not track it" in text for text in warnings(result)
         )
 
     @as_root
@@ -457,16 +459,16 @@ class TestValidate:
     def test_a_refusal_changes_nothing_and_tells_nothing(self, run, app):
         result = run(validate="""sh -c "cat '%s'; cat '%s' >&2; exit 3" """, backup=True, **LITERAL)
         assert result["failed"]
-        assert "the command of validate ended with 3, so the file was left as it is" in result["msg"]
+        assert "the validate command exited with 3 on the new content. The file was not changed." in result["msg"]
         assert app.read_text() == BEFORE
         assert names(app.parent) == ["app-config.yaml"]
 
     @pytest.mark.parametrize(
         ("command", "text"),
         [
-            ("nonexistent-command %s", "cannot be run: "),
-            ("true", "has no %s in it"),
-            ("sh -c 'a %s", "validate cannot be read"),
+            ("nonexistent-command %s", "the validate command cannot run: "),
+            ("true", "contains no %s"),
+            ("sh -c 'a %s", "validate: is not a command"),
         ],
     )
     def test_commands_that_cannot_be(self, run, app, command, text):
@@ -478,7 +480,7 @@ class TestValidate:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (None, "there is no such file; correct the path, or say `create: true`"),
+        (None, "this file does not exist. Correct the path, or set `create: true`"),
         ("directory", "is a directory. Name a regular file"),
         (b"a: \xff\n", "UTF-8"),
         (b"a: [1\n", "line 2"),
@@ -515,7 +517,7 @@ def test_bad_files(run, app, content, text):
         ({"credentials": "literal", "host": "h"}, "password is missing"),
         ({"credentials": "literal", "host": "h", "password": ""}, "password is empty"),
         ({"credentials": "literal", "host": "h", "password": "geheim\0"}, "password has a NUL in it"),
-        ({"credentials": "literal", "password": "geheim"}, "host is missing: with `credentials: literal`"),
+        ({"credentials": "literal", "password": "geheim"}, "host: missing, and `credentials: literal` writes it"),
         ({"password": " geheim"}, "which Backstage trims from a variable"),
         ({"credentials": "file", "host": "h", "password": "geheim\n"}, "which Backstage trims from a file"),
         ({"credentials": "secret"}, "value of credentials must be one of: env, literal, file, got: secret"),
@@ -546,7 +548,7 @@ def no_yaml(tmp_path_factory):
 def test_a_bare_host(run, app, no_yaml):
     result = run(check=True, env=no_yaml, diff=True, **LITERAL)
     assert (result["failed"], result["changed"]) == (False, True)
-    assert "PyYAML is not on the host yet" in result["msg"]
+    assert "PyYAML is not installed on the host yet" in result["msg"]
     assert "password is missing" in run(check=True, env=no_yaml, credentials="literal", host="h")["msg"]
     result = run(env=no_yaml)
     assert result["failed"]

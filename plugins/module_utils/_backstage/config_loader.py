@@ -25,21 +25,15 @@ from ansible_collections.devportal.backstage.plugins.module_utils._errors import
 from ansible_collections.devportal.backstage.plugins.module_utils._files import owned
 from ansible_collections.devportal.backstage.plugins.module_utils._files.accounts import ROOT, Ids
 from ansible_collections.devportal.backstage.plugins.module_utils._files.env_dotenv import JS_SPACE
+from ansible_collections.devportal.backstage.plugins.module_utils._files.secret_names import REFERENCES
 
-try:
-    import yaml
+with contextlib.suppress(ImportError):  # pyyaml.HAS_YAML tells
     from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError
-
-    # Without PyYAML no app-config file can be read; the modules look here, and say which package is missing.
-    HAS_YAML = bool(yaml)
-except ImportError:
-    HAS_YAML = False
 
 Path = tuple[Union[str, int], ...]
 
 _SUBSTITUTION = re.compile(r"(\$?\$\{[^{}]*\})")
 _KEY_PART = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_:][A-Za-z0-9]+)*\Z", re.ASCII)
-_INCLUDES = ("$file", "$env", "$include")
 _ENV_PREFIX = "APP_CONFIG_"
 # Where values come from is kept for this part of the configuration only.
 _KEPT = ("backend", "database")
@@ -420,7 +414,7 @@ class _Transformation:
         if isinstance(value, str):
             return self._substituted(value, path, where)
         if isinstance(value, dict):
-            included = next((key for key in value if key in _INCLUDES), None)
+            included = next((key for key in value if key in REFERENCES), None)
             if included:
                 try:
                     return self._included(included, value, path, base, where)

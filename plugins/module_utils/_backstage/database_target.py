@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config import MANAGED_TYPES
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import (
     MISSING,
     Config,
@@ -26,6 +25,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
     kind,
     merged,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_schema import MANAGED_TYPES
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_url import parse_url
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import DEFAULT_PORT

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import topology
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config import (
-    AppConfigError,
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import (
     check_connection,
     check_password,
 )
@@ -49,7 +48,7 @@ def connection_problems(prefix: str, host: str | None, port: str | int | None, u
     for one in ((host, None, None), (None, port, None), (None, None, user)):
         try:
             check_connection(*one)
-        except AppConfigError as error:
+        except CollectionError as error:
             yield f"{prefix}_{error}"
 
 
@@ -107,10 +106,10 @@ def password_problems(prefix: str, password: str | None, credentials: str | None
             scram.parse(password or "")
         else:
             scram.check_password(password or "")
-    except AppConfigError as error:
-        yield f"{prefix}_{error}"
     except scram.ScramError as error:
         yield f"{prefix}_password: {error}"
+    except CollectionError as error:
+        yield f"{prefix}_{error}"
     else:
         if credentials is not None and not scram.same_in_node_pg(password or ""):
             yield (

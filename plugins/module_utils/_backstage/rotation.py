@@ -23,11 +23,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable, NamedTuple
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import (
-    app_config,
     config_loader,
     database_target,
+    effective_source,
     login_check,
     tls_check,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import (
+    check_password,
+    escape,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, owned
@@ -40,7 +44,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql im
     role_password,
 )
 
-with contextlib.suppress(ImportError):  # config_loader.HAS_YAML tells
+with contextlib.suppress(ImportError):  # pyyaml.HAS_YAML tells
     from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError
 
 JOURNALS = "/var/lib/devportal-backstage"
@@ -198,7 +202,7 @@ class Places:
     @property
     def app_config(self) -> str:
         """The app-config file to change."""
-        return self.path or app_config.choose(self._listed, self.credentials == "literal")
+        return self.path or effective_source.choose(self._listed, self.credentials == "literal")
 
     @property
     def _listed(self) -> list[str]:
@@ -257,7 +261,7 @@ class Places:
             return password.encode() + b"\n"
         try:
             document = Document(data)
-            document.set(_PASSWORD, app_config.escape(password))
+            document.set(_PASSWORD, escape(password))
             return document.data
         except YamlPatchError as error:
             raise RotationError(f"{self.holder}: {error}") from error
@@ -336,7 +340,7 @@ class Rotation:
         """Look at everything, and write the journal; None when there is nothing to do."""
         if self._wanted.password in self._wanted.user:
             raise RotationError("The new password is a part of the user's name, and so is easy to guess; take another.")
-        app_config.check_password(self._wanted.password, self._places.credentials)
+        check_password(self._wanted.password, self._places.credentials)
         current = self._current()
         before = self.journal
         if before and before.new != self._wanted and not before.other_user and not dry:

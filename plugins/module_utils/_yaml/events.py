@@ -32,7 +32,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars 
     resolve_11,
 )
 
-with contextlib.suppress(ImportError):  # the modules say what is missing: config_loader.HAS_YAML
+with contextlib.suppress(ImportError):  # the modules report it: pyyaml.HAS_YAML
     import yaml
     from yaml.events import (
         AliasEvent,

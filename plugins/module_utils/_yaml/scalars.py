@@ -14,7 +14,7 @@ import math
 import re
 from typing import Any
 
-with contextlib.suppress(ImportError):  # the modules say what is missing: config_loader.HAS_YAML
+with contextlib.suppress(ImportError):  # the modules report it: pyyaml.HAS_YAML
     import yaml
 
 MAX_INTEGER = 2**53 - 1  # beyond it JavaScript rounds

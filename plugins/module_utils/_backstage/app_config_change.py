@@ -1,0 +1,314 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One change of `backend.database` in an app's files, or the preview of one.
+
+Private to this collection: its interface may change in any release.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import database_block, effective_source
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import ConfigLoaderError
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import (
+    KEYS,
+    Data,
+    by_file,
+    by_literal,
+    by_variable,
+    check_connection,
+    check_password,
+    check_variables,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_schema import check_database
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.git_exposure import exposure
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, named
+from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    accounts,
+    env_file,
+    masked_diff,
+    replacement,
+    secret_names,
+    secret_rights,
+    validate_command,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._files.env_dotenv import JS_SPACE
+from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import EditedFile
+from ansible_collections.devportal.backstage.plugins.module_utils._files.secret_rights import Rights
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.pyyaml import HAS_YAML, MISSING_YAML
+
+
+class AppConfigChange:
+    """What the options of `backstage_app_config` ask for, applied to the files.
+
+    Attributes:
+        path: the app-config file to change.
+        result: what the module returns.
+        warnings: sentences for the user.
+    """
+
+    def __init__(
+        self, options: Mapping[str, Any], check_mode: bool, diff: bool, run: validate_command.Run | None = None
+    ) -> None:
+        """Choose the file.
+
+        Args:
+            options: those of the module, each with its default.
+            check_mode: whether this is a preview, which writes nothing.
+            diff: whether the result is to have a diff.
+            run: runs the command of `validate`.
+
+        Raises:
+            CollectionError: options that no file can satisfy.
+        """
+        self._options = options
+        self._check_mode = check_mode
+        self._diff = diff
+        self._run = run
+        self._present = options["state"] == "present"
+        self._files, self.path = effective_source.choose_file(
+            options["path"], options["config_files"], options["credentials"] == "literal"
+        )
+        wanted = accounts.wanted_rights(self.path, options, check_mode)
+        self._mode, self._uid, self._gid = wanted["mode"], wanted["uid"], wanted["gid"]
+        # Who has to be able to read a new file; an explicit owner takes precedence.
+        reader = options["os_user"] if self._uid is None else None
+        self._reader = accounts.account(reader, "os_user", check_mode) if reader else None
+        self._env_file = self._beside(options["env_file"]) if options["env_file"] else None
+        self._password_path = self._beside(options["password_file"])
+        self._has_password_file = self._present and options["credentials"] == "file"
+        self._connection: dict[str, Data] = {}
+        self._holds_secret = False
+        self.warnings: list[str] = []
+        self.result: dict[str, Any] = {"path": self.path, "removed": [], "tightened": [], "tracked": [], "exposed": []}
+        if self._has_password_file:
+            self.result["password_file"] = self._password_path
+
+    def apply(self) -> dict[str, Any]:
+        """Write the files, or in check mode find out what would be written.
+
+        Returns:
+            The result.
+
+        Raises:
+            CollectionError: nothing was changed; says why.
+        """
+        if self._present:
+            self._check_options()
+            if self._options["credentials"] == "env" and self._env_file and not self._env_file_fits(self._env_file):
+                message = f"{self._env_file} cannot be created: its directory does not exist. Create the directory."
+                return self._ended(message, changed=True, missing=True)
+        if self._check_mode and not (HAS_YAML and os.path.exists(self.path)):
+            return self._blind()
+        if not HAS_YAML:
+            raise CollectionError(MISSING_YAML)
+        with ExitStack() as stack:
+            file = stack.enter_context(replacement.edit(self.path))
+            if file.data is None and not self._present:
+                return self._ended(f"{self.path} does not exist.", changed=False)
+            if file.data is None and not self._options["create"]:
+                raise CollectionError(
+                    f"{self.path}: this file does not exist.", "Correct the path, or set `create: true`."
+                )
+            password_file = None
+            directory = os.path.dirname(os.path.realpath(self._password_path))
+            # In check mode an earlier task might have created the directory.
+            if self._has_password_file and (not self._check_mode or os.path.isdir(directory)):
+                password_file = stack.enter_context(replacement.edit(self._password_path))
+            return self._edit(file, password_file)
+
+    def _beside(self, path: str) -> str:
+        """A path that starts at the directory of the app-config file."""
+        return os.path.normpath(os.path.join(os.path.dirname(self.path), path))
+
+    def _ended(self, message: str, changed: bool, **more: Any) -> dict[str, Any]:
+        self.result.update(changed=changed, msg=message, **more)
+        return self.result
+
+    def _check_options(self) -> None:
+        """Reject everything that can be rejected without the app-config file."""
+        options = self._options
+        self._connection = self._wanted_connection()
+        check_database(options["database"])
+        self._holds_secret = options["credentials"] == "literal" or any(
+            secret_names.is_secret(path, value) for path, value in secret_names.leaves(options["database"])
+        )
+
+    def _wanted_connection(self) -> dict[str, Data]:
+        options = self._options
+        credentials, host, user, password = (options[key] for key in ("credentials", "host", "user", "password"))
+        check_connection(host, options["port"], user)
+        if credentials == "env":
+            variables = {key: options[f"{key}_variable"] for key in KEYS}
+            check_variables(variables)
+            if password is not None:
+                check_password(password, credentials)
+            return by_variable(variables)
+        check_password(password, credentials)
+        if host is None:
+            raise CollectionError(
+                f"host: missing, and `credentials: {credentials}` writes it into the file.",
+                "Set it to the name or address of the database server.",
+            )
+        if credentials == "literal":
+            return by_literal(host, int(options["port"]), user, password)
+        directory, name = os.path.split(self._password_path)
+        reference = name if directory == os.path.dirname(self.path) else self._password_path
+        return by_file(host, int(options["port"]), user, reference)
+
+    def _env_file_fits(self, path: str) -> bool:
+        """Whether the variables could be put into the env file; false in check mode without its directory."""
+        if self._check_mode and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
+            return False
+        with replacement.edit(path) as file, named(path):
+            env_file.read(file.data or b"", self._options["env_format"])
+        return True
+
+    def _blind(self) -> dict[str, Any]:
+        """What check mode can report without PyYAML, or without the file."""
+        if os.path.exists(self.path):
+            message = f"{self.path} would be read, and changed if needed; PyYAML is not installed on the host yet."
+        elif not self._present:
+            return self._ended(f"{self.path} does not exist.", changed=False)
+        elif self._options["create"]:
+            message = f"{self.path} would be created."
+        else:
+            message = f"{self.path} does not exist. Create it first, or set `create: true`."
+            return self._ended(message, changed=True, missing=True)
+        return self._ended(message, changed=True)
+
+    def _edit(self, file: EditedFile, password_file: EditedFile | None) -> dict[str, Any]:
+        before = file.data or b""
+        with named(self.path):
+            if self._present:
+                patched = database_block.present(before, self._connection, self._options["database"])
+            else:
+                patched = database_block.absent(before)
+        self.result["removed"] = patched.removed
+        self.warnings.extend(f"{self.path}: {warning}" for warning in patched.warnings)
+        if self._present:
+            self._check_git(backup=self._options["backup"] and patched.data != before and file.data is not None)
+        rights = self._rights(file)
+        changed = patched.data != before or file.data is None or rights.differ_from(file)
+        secret_changed = self._has_password_file and (
+            password_file is None or self._password_differs(password_file, file)
+        )
+        if changed and file.links > 1:
+            self.warnings.append(f"{self.path}: has {file.links} hard links. The other names keep the old content.")
+        if self._diff:
+            self.result["diff"] = self._masked_diff(before, patched.data, secret_changed)
+        if not self._check_mode and (changed or secret_changed):
+            self._write(file, patched.data if changed else None, rights, password_file if secret_changed else None)
+        self.result["mode"] = f"{rights.mode:04o}"
+        if self._present:
+            self._report_effective_source()
+        return self._ended(self._sentence(changed, secret_changed), changed=changed or secret_changed)
+
+    def _sentence(self, changed: bool, secret_changed: bool) -> str:
+        names = [self.path] * changed + [self._password_path] * secret_changed
+        if not names:
+            return f"{self.path} is up to date."
+        was = "were" if len(names) > 1 else "was"
+        return f"{' and '.join(names)} {'would be' if self._check_mode else was} changed."
+
+    def _write(self, file: EditedFile, data: bytes | None, rights: Rights, password_file: EditedFile | None) -> None:
+        """Replace one or both; where the second one fails, the first one is rolled back."""
+        check = validate_command.check(self._options["validate"], self.path, self._run) if self._run else None
+        old = password_file.data if password_file else None
+        if password_file:
+            own = secret_rights.beside(password_file, file, self._uid, self._gid, self._reader)
+            password_file.replace(self._options["password"].encode() + b"\n", mode=own.mode, uid=own.uid, gid=own.gid)
+        try:
+            if data is not None:
+                backup = self._options["backup"] and data != file.data
+                saved = file.replace(data, mode=rights.mode, uid=rights.uid, gid=rights.gid, backup=backup, check=check)
+                if saved:
+                    self.result["backup_file"] = saved
+        except BaseException:
+            if password_file and old is None:
+                password_file.remove()
+            elif password_file and old is not None:
+                password_file.replace(old)
+            raise
+
+    def _rights(self, file: EditedFile) -> Rights:
+        """Mode and owner of the app-config file; no world access where it holds a secret."""
+        if self._mode is not None:
+            if self._holds_secret and self._mode & 0o007:
+                self.warnings.append(f"{self.path}: mode {self._mode:04o} lets everybody read the secret in it.")
+            rights = Rights(self._mode, self._uid, self._gid)
+        elif file.mode is None:
+            rights = Rights(secret_rights.NEW_MODE, self._uid, self._gid)
+        elif self._holds_secret:
+            rights = secret_rights.of_existing(file, self._uid, self._gid)
+            if rights.mode != file.mode:
+                self._report_tightened(file.path, rights.mode)
+        else:
+            rights = Rights(file.mode, self._uid, self._gid)
+        if self._holds_secret and file.mode is None:
+            return secret_rights.of_new(file, rights.mode, self._uid, self._gid, self._reader)
+        return rights
+
+    def _report_tightened(self, path: str, mode: int) -> None:
+        self.result["tightened"].append(path)
+        removed = "Would remove" if self._check_mode else "Removed"
+        self.warnings.append(
+            f"{path}: {removed.lower()} world access, because it contains a secret (mode {mode:04o}). "
+            "Backstage has to run as its owner or in its group."
+        )
+
+    def _password_differs(self, password_file: EditedFile, file: EditedFile) -> bool:
+        mode = secret_rights.beside(password_file, file, self._uid, self._gid, self._reader).mode
+        if password_file.mode not in (None, mode):
+            self._report_tightened(password_file.path, mode)
+            return True
+        # Backstage trims the end; a file that an admin wrote without a line feed is as good.
+        current = (password_file.data or b"").decode("utf-8", "replace").rstrip(JS_SPACE)
+        return bool(current != self._options["password"])
+
+    def _check_git(self, backup: bool) -> None:
+        """Reject a secret where git tracks it, and report what the next `git add` would take."""
+        holders = [self.path] if self._holds_secret else []
+        holders += [self._password_path] if self._has_password_file else []
+        # A backup holds the former secret, under a name that the rule for the file itself may not cover.
+        name = replacement.backup_name(self.path) if self._holds_secret and backup else None
+        found = exposure(self.path, holders, self._env_file, name, self._options["allow_tracked"])
+        self.result.update(tracked=found.tracked, exposed=found.exposed)
+        self.warnings.extend(found.warnings)
+
+    def _report_effective_source(self) -> None:
+        loaded = []
+        for name in self._files:
+            if name == self.path or os.path.exists(name):
+                loaded.append(name)
+            elif not name.endswith(".local.yaml"):
+                self.warnings.append(f"{name}: this file does not exist; Backstage does not start without it.")
+        if not os.path.exists(self.path):  # check mode, of a file to be created
+            return
+        variables: dict[str, str] = {}
+        try:
+            if self._env_file and os.path.exists(self._env_file):
+                with replacement.edit(self._env_file) as opened:
+                    variables = env_file.read(opened.data or b"", self._options["env_format"])
+        except CollectionError as error:
+            self.warnings.append(f"{self.path}: cannot find out what overrides it: {error}")
+            return
+        try:
+            found = effective_source.effective_sources(self.path, loaded, variables)
+        except ConfigLoaderError as error:
+            self.warnings.append(f"Backstage would not start: {error}")
+            return
+        self.result["effective_source"] = found.effective_source
+        self.warnings.extend(found.warnings)
+
+    def _masked_diff(self, before: bytes, after: bytes, secret_changed: bool) -> list[dict[str, str]]:
+        texts = [masked_diff.masked_diff(before, after, self.path)]
+        if secret_changed:
+            name, mask = self._password_path, masked_diff.MASK
+            texts.append(f"--- {name}\n+++ {name}\n@@ -1 +1 @@\n-{mask}\n+{mask} (changed)\n")
+        return [{"prepared": text} for text in texts if text]

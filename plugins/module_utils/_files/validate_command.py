@@ -1,0 +1,51 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The option `validate`: a command that has to succeed on a file's new content before it replaces the old one.
+
+Private to this collection: its interface may change in any release.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import Callable
+
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+
+Run = Callable[["list[str]"], int]
+
+
+def check(command: str | None, path: str, run: Run) -> Callable[[str], None] | None:
+    """Return what `EditedFile.replace` calls with the path of the new content; None without a command.
+
+    Args:
+        command: the command as one string, with %s for that path.
+        path: the file, for the errors.
+        run: runs a command without a shell, and returns its exit code.
+
+    Raises:
+        CollectionError: not a command, or one without %s.
+    """
+    if not command:
+        return None
+    if "%s" not in command:
+        raise CollectionError("validate: contains no %s, which stands for the path of the file.", "Add it.")
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise CollectionError(f"validate: is not a command ({error}).", "Close its quotes.") from error
+
+    def checked(new: str) -> None:
+        try:
+            code = run([word.replace("%s", new) for word in words])
+        except (OSError, ValueError) as error:
+            raise CollectionError(f"{path}: the validate command cannot run: {error}.", "Correct validate.") from error
+        if code:
+            # What it printed may hold secrets.
+            raise CollectionError(
+                f"{path}: the validate command exited with {code} on the new content. The file was not changed.",
+                "Run the command on the file by hand to see its output, which is not shown here for the secrets in it.",
+            )
+
+    return checked

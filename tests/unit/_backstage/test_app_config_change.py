@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config_change import AppConfigChange
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import VARIABLES
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+
+BEFORE = "backend:\n  database:\n    client: better-sqlite3\n    connection: ':memory:'\n"
+
+
+@pytest.fixture
+def change(tmp_path):
+    """A function `change(check_mode=False, diff=False, run=None, **options)` on a file of create-app."""
+    path = tmp_path / "app-config.yaml"
+    path.write_text(BEFORE)
+    path.chmod(0o644)
+    defaults = {
+        "path": str(path),
+        "config_files": None,
+        "env_file": None,
+        "env_format": "dotenv",
+        "credentials": "env",
+        "host": None,
+        "port": "5432",
+        "user": "postgres",
+        "password": None,
+        **{f"{key}_variable": name for key, name in VARIABLES.items()},
+        "password_file": "postgres-password",
+        "database": {},
+        "state": "present",
+        "os_user": None,
+        "create": False,
+        "allow_tracked": False,
+        "backup": False,
+        "validate": None,
+        "owner": None,
+        "group": None,
+        "mode": None,
+    }
+
+    def make(check_mode=False, diff=False, run=None, **options):
+        return AppConfigChange({**defaults, **options}, check_mode, diff, run)
+
+    return make
+
+
+LITERAL = {"credentials": "literal", "host": "db", "user": "me", "password": "geheim-1"}
+FILE = {**LITERAL, "credentials": "file"}
+
+
+def test_the_preview_reports_what_the_change_does(change, tmp_path):
+    path = tmp_path / "app-config.yaml"
+    preview = change(True, True, **LITERAL)
+    would = preview.apply()
+    assert path.read_text() == BEFORE
+    real = change(False, True, **LITERAL)
+    did = real.apply()
+    assert "password: geheim-1" in path.read_text()
+    assert {**would, "msg": ""} == {**did, "msg": ""}
+    assert (would["msg"], did["msg"]) == (f"{path} would be changed.", f"{path} was changed.")
+    assert [text.replace("would remove", "removed") for text in preview.warnings] == real.warnings
+    again = change(False, True, **LITERAL)
+    assert again.apply()["msg"] == f"{path} is up to date."
+    assert again.warnings == []
+
+
+def test_both_files_or_none(change, tmp_path):
+    with pytest.raises(CollectionError, match="exited with 1 on the new content"):
+        change(run=lambda command: 1, validate="check %s", **FILE).apply()
+    assert [path.name for path in tmp_path.iterdir()] == ["app-config.yaml"]
+    seen = []
+    result = change(run=lambda command: seen.append(command) or 0, validate="check -f '%s'", **FILE).apply()
+    assert seen[0][:2] == ["check", "-f"]
+    assert result["msg"] == f"{tmp_path}/app-config.yaml and {tmp_path}/postgres-password were changed."
+    assert (tmp_path / "postgres-password").read_text() == "geheim-1\n"
+
+
+def test_relative_paths_start_at_the_app_config_file(change, tmp_path):
+    (tmp_path / "env").write_text("APP_CONFIG_backend_database_client=sqlite3\n")
+    one = change(env_file="env")
+    assert one.apply()["effective_source"]["backend.database.client"] == "APP_CONFIG_backend_database_client"
+    assert change(**{**FILE, "password_file": "x/../secret"}).result["password_file"] == str(tmp_path / "secret")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"path": None}, "path and config_files are both empty"),
+        ({"config_files": ["/other.yaml"]}, "is not among config_files"),
+        ({**LITERAL, "host": None}, "host: missing"),
+        ({**LITERAL, "password": None}, "password"),
+        ({"port": "x"}, "port"),
+        ({"host_variable": "POSTGRES_PORT"}, "host_variable and port_variable"),
+        ({"database": {"clientt": "pg"}}, "clientt"),
+        ({"path": "/nowhere/app-config.yaml"}, "/nowhere"),
+        ({"validate": "x"}, "contains no %s"),
+    ],
+)
+def test_rejected_before_anything_changes(change, tmp_path, options, words):
+    with pytest.raises(CollectionError, match=words):
+        change(run=lambda command: 0, **options).apply()
+    assert (tmp_path / "app-config.yaml").read_text() == BEFORE
+
+
+def test_check_mode_of_what_is_not_there_yet(change, tmp_path):
+    path = str(tmp_path / "app-config.local.yaml")
+    assert change(True, path=path, create=True).apply()["msg"] == f"{path} would be created."
+    assert change(True, path=path).apply()["missing"]
+    assert not change(True, path=path, state="absent").apply()["changed"]
+    gone = change(True, env_file=str(tmp_path / "gone" / ".env")).apply()
+    assert gone["missing"]
+    assert "its directory does not exist" in gone["msg"]

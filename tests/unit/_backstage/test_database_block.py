@@ -1,0 +1,361 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import connection_settings, database_block
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_block import Patched
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from hypothesis import given
+from hypothesis import strategies as st
+
+ENV = connection_settings.by_variable(connection_settings.VARIABLES)
+
+LITERAL = connection_settings.by_literal("db.example.com", 5433, "backstage", "geheim")
+
+# The guide's own example, https://backstage.io/docs/getting-started/config/database, in a file of create-app.
+BEFORE = b"""\
+backend:
+  # This is for local development only, it is not recommended to use this in production
+  database:
+    client: better-sqlite3
+    connection: ':memory:'
+  # workingDirectory: /tmp
+
+integrations: {}
+"""
+
+AFTER = b"""\
+backend:
+  # This is for local development only, it is not recommended to use this in production
+  database:
+    client: pg
+    connection:
+      host: ${POSTGRES_HOST}
+      port: ${POSTGRES_PORT}
+      user: ${POSTGRES_USER}
+      password: ${POSTGRES_PASSWORD}
+  # workingDirectory: /tmp
+
+integrations: {}
+"""
+
+BLOCK = AFTER.split(b"\n", 2)[2].split(b"  # working")[0]
+
+
+def after(text, wanted=ENV, /, **database):
+    """The patched text; a second patch must find nothing to do."""
+    patched = database_block.present(text.encode(), wanted, database)
+    again = database_block.present(patched.data, wanted, database)
+    assert again.data == patched.data
+    assert again.removed == []
+    return patched.data.decode(), patched.removed, patched.warnings
+
+
+def block(*lines):
+    return "\n".join(["backend:", "  database:", *(f"    {line}" for line in lines), "x: 1", ""])
+
+
+def test_the_guide_and_back():
+    assert database_block.present(BEFORE, ENV) == Patched(AFTER)
+    assert database_block.present(AFTER, ENV) == Patched(AFTER)
+    assert database_block.absent(AFTER) == Patched(BEFORE)
+    assert database_block.absent(BEFORE) == Patched(BEFORE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# only a comment\n",
+        "app: 1\n",
+        "backend:\n",
+        "backend: {}\n",
+        "backend:\n  database:\n",
+        "backend:\n  database: null\n",
+        "backend:\n  database: {}\n",
+        "---\nbackend:\n  listen: 1\n",
+        "backend:\n  database:\n    connection:\n",
+        "backend:\n  database:\n    client: ${DATABASE_CLIENT}\n",
+        "backend: {database: {client: better-sqlite3, connection: ':memory:'}}\n",
+    ],
+)
+def test_from_any_start(text):
+    result, removed, warnings = after(text)
+    database = database_block.Document(result).tree["backend"]["database"]
+    assert database == {"client": "pg", "connection": ENV}
+    assert list(database["connection"]) == ["host", "port", "user", "password"]
+    assert removed == warnings == []
+
+
+def test_bytes_that_are_not_the_databases_are_kept():
+    data = b"\xef\xbb\xbf" + BEFORE.replace(b"\n", b"\r\n")[:-2]
+    assert database_block.present(data, ENV).data == b"\xef\xbb\xbf" + AFTER.replace(b"\n", b"\r\n")[:-2]
+
+
+def test_further_keys_and_comments_stay():
+    text = block(
+        "client: pg",
+        "# why",
+        "connection:",
+        "  database: mine # kept",
+        "  host: old # where",
+        "  ssl: {rejectUnauthorized: false}",
+        "  port: 1",
+        "  user: u",
+        "  password: p",
+        "prefix: my_",
+        "knexConfig: {pool: {max: 3}}",
+        "pool: {min: 2}",
+        "plugin: {catalog: {connection: {database: c}}}",
+    )
+    result, removed, warnings = after(text)
+    expected = text.replace("host: old", "host: ${POSTGRES_HOST}").replace("port: 1", "port: ${POSTGRES_PORT}")
+    expected = expected.replace("user: u", "user: ${POSTGRES_USER}").replace(
+        " password: p", " password: ${POSTGRES_PASSWORD}"
+    )
+    assert result == expected
+    assert removed == warnings == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "removed"),
+    [
+        (["connection:", "  filename: ':memory:'"], ["connection.filename"]),
+        (["connection:", "  directory: /data"], ["connection.directory"]),
+        (["connection: {flags: [A], options: {readonly: true}}"], ["connection.flags", "connection.options"]),
+        (["connection: {connectionString: 'postgres://x/y'}"], ["connection.connectionString"]),
+        (
+            ["connection: ':memory:'", "host: h", "port: 1", "user: u", "password: p"],
+            ["host", "port", "user", "password"],
+        ),
+    ],
+)
+def test_what_goes(lines, removed):
+    result, gone, warnings = after(block("client: better-sqlite3", *lines))
+    assert result == block("client: pg", "connection:", *(f"  {key}: {value}" for key, value in ENV.items()))
+    assert gone == [f"backend.database.{name}" for name in removed]
+    assert warnings == []
+
+
+def test_options_of_postgresql_stay():
+    result, removed, _unused = after(block("client: pg", "connection: {host: h, options: '-c x=1'}"))
+    assert "options: '-c x=1'" in result
+    assert removed == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        (
+            ["clientt: pg"],
+            r"database\.clientt is not a key that Backstage knows \(did you mean client\?\); it was left",
+        ),
+        (["zzz: 1"], r"database\.zzz is not a key that Backstage knows; it was left as it is"),
+        (["<<: {a: 1}"], r"database\.<< is no merge to Backstage"),
+        (["pluginDivisionMode: schema"], r"connection\.database is not set"),
+    ],
+)
+def test_what_stays_with_a_warning(lines, text):
+    result, removed, [warning] = after(block("client: pg", f"connection: {{{LINE}}}", *lines))
+    assert lines[0] in result
+    assert removed == []
+    assert re.search(text, warning)
+
+
+LINE = "host: a, port: b, user: c, password: d"
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("rds", ["type", "region"]),
+        ("azure", ["type", "tokenCredential"]),
+        ("cloudsql", ["type", "instance", "ipAddressType"]),
+    ],
+)
+def test_a_cloud_providers_login_goes_with_a_warning(kind, keys):
+    more = ", ".join(f"{key}: {kind}" for key in keys)
+    _unused, removed, [warning] = after(block("client: pg", f"connection: {{{LINE}, {more}}}"))
+    assert removed == [f"backend.database.connection.{key}" for key in keys]
+    assert f"had the type {kind}" in warning
+    assert after(block("client: pg", f"connection: {{{LINE}, type: default}}"))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("string", "more", "kept", "warning"),
+    [
+        ("postgres://u:p@h:1/mydb", [], None, None),
+        ("postgres://u:p@h:1/my%20db", ["pluginDivisionMode: schema"], "my db", None),
+        ("postgres://u:p@h:1/mydb?sslmode=require&application_name=x", [], None, "with sslmode, application_name;"),
+        ("${DATABASE_URL}", [], None, "came whole from elsewhere"),
+        ("{$env: DATABASE_URL}", [], None, "came whole from elsewhere"),
+        ("./some/file.sqlite", [], None, None),
+        ("http://[broken", [], None, None),
+        *(
+            (f"postgres://u:{password}@db:5432/mydb", ["pluginDivisionMode: schema"], None, "database is not set")
+            for password in ("Top?Secret&x#y", "Top?Secret", "pa/Secret", "pa@b/Secret", "Top#Secret")
+        ),
+    ],
+)
+def test_a_connection_string_goes(string, more, kept, warning):
+    text = string if string.startswith("{") else f"'{string}'"
+    result, removed, warnings = after(block("client: pg", f"connection: {text}", *more))
+    assert database_block.Document(result).tree["backend"]["database"]["connection"].get("database") == kept
+    assert "h:1" not in result
+    assert "Secret" not in f"{result}{warnings}"
+    assert removed == []
+    assert len(warnings) == (warning is not None)
+    assert not warnings or warning in warnings[0]
+
+
+def test_a_port_in_quotes_is_as_good():
+    text = block("client: pg", "connection:", "  host: h", "  port: '5433'", "  user: u", "  password: p")
+    wanted = connection_settings.by_literal("h", 5433, "u", "p")
+    assert after(text, wanted)[0] == text
+    assert "port: 5434" in after(text, {**wanted, "port": 5434})[0]
+
+
+def test_a_number_is_no_password():
+    text = block("client: pg", "connection:", "  host: h", "  port: 5433", "  user: u", "  password: 12345")
+    result, _unused, _unused = after(text, connection_settings.by_literal("h", 5433, "u", "12345"))
+    assert result == text.replace("12345", "'12345'")
+
+
+def test_further_keys_are_merged_and_taken_away():
+    text = block(
+        "client: pg", f"connection: {{{LINE}, ssl: true}}", "prefix: a_", "knexConfig:", "  pool:", "    min: 1"
+    )
+    result, _unused, warnings = after(
+        text,
+        prefix=None,
+        role=None,
+        knexConfig={"pool": {"max": 9, "min": None}, "debug": True},
+        connection={"ssl": {"ca": {"$file": "ca.pem"}}, "database": "d"},
+        pluginDivisionMode="schema",
+    )
+    database = database_block.Document(result).tree["backend"]["database"]
+    assert database == {
+        "client": "pg",
+        "connection": {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}, "database": "d"},
+        "knexConfig": {"pool": {"max": 9}, "debug": True},
+        "pluginDivisionMode": "schema",
+    }
+    assert warnings == []
+
+
+def test_a_reference_is_replaced_as_a_whole():
+    text = block("client: pg", f"connection: {{{LINE}, ssl: {{ca: {{$env: CA}}}}}}")
+    result, _unused, _unused = after(text, connection={"ssl": {"ca": {"$file": "ca.pem"}}})
+    assert database_block.Document(result).tree["backend"]["database"]["connection"]["ssl"] == {
+        "ca": {"$file": "ca.pem"}
+    }
+    text = block("client: pg", "knexConfig: {$include: knex.yaml}", f"connection: {{{LINE}}}")
+    result, _unused, _unused = after(text, knexConfig={"debug": True})
+    assert database_block.Document(result).tree["backend"]["database"]["knexConfig"] == {"debug": True}
+
+
+def test_nothing_is_made_to_take_keys_from():
+    text = block("client: pg", f"connection: {{{LINE}, ssl: true}}", "knexConfig: {$include: knex.yaml}")
+    text = after(text)[0]
+    for more in (
+        {"plugin": {"catalog": {"connection": None}}},
+        {"knexConfig": {"pool": None}},
+        {"connection": {"ssl": {"ca": None}}},
+    ):
+        assert after(text, **more)[0] == text
+    assert "plugin:\n      catalog: {}\n" in after(text, plugin={"catalog": {}})[0]
+
+
+def test_one_is_not_true():
+    text = block("client: pg", f"connection: {{{LINE}}}", "ensureExists: 1")
+    assert "ensureExists: true" in after(after(text)[0], ensureExists=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n", "the file is a sequence, not a mapping"),
+        ("text\n", "the file is a scalar, not a mapping"),
+        ("backend: [1]\n", "line 1: backend is a sequence, where Backstage wants a mapping"),
+        ("backend: x\n", "line 1: backend is a scalar"),
+        ("a: 1\nbackend:\n  database: 1\n", "line 3: backend.database is a scalar"),
+        ("backend:\n  database: [1]\n", "line 2: backend.database is a sequence"),
+        ("a: &a {}\nbackend: *a\n", "line 2: backend is an alias"),
+        ("a: &a {}\nbackend:\n  database: *a\n", "line 3: backend.database is an alias"),
+        ("a: &a {}\nbackend:\n  database:\n    connection: *a\n", "line 4: backend.database.connection is an alias"),
+        ("# x\n$include: b.yaml\n", r"line 2: the file comes from another file or variable \(\$include\)"),
+        ("backend:\n  $include: b.yaml\n", r"line 2: backend comes from another file or variable \(\$include\)"),
+        ("backend:\n  database: {$file: b.yaml}\n", r"line 2: backend.database comes from .* \(\$file\)"),
+        (
+            "backend:\n  database:\n    connection: {$include: b.yaml}\n",
+            r"line 3: .*connection comes from another file",
+        ),
+        ("backend:\n  a: 1\n  a: 2\n", "line 3"),
+        ("a: 1\n---\nb: 1\n", "document"),
+        ("a: [1\n", "line"),
+        ("a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> x\n", r"git's conflict markers stand .* \(lines 2, 4, 6\)"),
+        ("backend:\n  database: &a\n    client: x\ny: *a\n", "nothing was changed"),
+    ],
+)
+def test_refused_files(text, message):
+    with pytest.raises(CollectionError, match=message) as caught:
+        database_block.present(text.encode(), ENV)
+    assert "\n" not in str(caught.value)
+
+
+def test_not_utf8():
+    with pytest.raises(CollectionError, match="UTF-8"):
+        database_block.present(b"a: \xff\n", ENV)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "app: 1\n",
+        "backend: {database: {client: embedded-postgres, connection: {}}}\n",
+        "backend: {database: {client: sqlite3, connection: {directory: x}}}\n",
+        "backend: {database: {client: mysql2, connection: {host: h, user: u}, pluginDivisionMode: schema}}\n",
+        "backend: {database: {client: '${CLIENT}', connection: {$include: b.yaml}}}\n",
+    ],
+)
+def test_absent_leaves_what_is_not_ours(text):
+    assert database_block.absent(text.encode()) == Patched(text.encode())
+
+
+def test_absent_of_what_stands_elsewhere():
+    with pytest.raises(CollectionError, match=r"line 4: backend\.database\.connection comes from another file"):
+        database_block.absent(block("client: pg", "connection: {$include: b.yaml}").encode())
+
+
+def test_absent_from_half_done():
+    text = block("client: better-sqlite3", "connection: {host: x}", "user: u", "pluginDivisionMode: schema", "role: r")
+    patched = database_block.absent(text.encode())
+    assert database_block.Document(patched.data).tree["backend"]["database"] == {**database_block.BEFORE, "role": "r"}
+    assert patched.removed == ["backend.database.user", "backend.database.pluginDivisionMode"]
+
+
+@given(st.text(min_size=1).filter(lambda text: "\0" not in text))
+def test_a_literal_is_read_back(password):
+    wanted = connection_settings.by_literal("h", 1, "u", password)
+    data = database_block.present(BEFORE, wanted).data
+    found = database_block.Document(data).tree["backend"]["database"]["connection"]["password"]
+    assert isinstance(found, str)
+    assert found == connection_settings.escape(password)
+    assert database_block.present(data, wanted).data == data
+
+
+@pytest.mark.parametrize("text", ["? [a]\n: b\n", "x: !!binary aGk=\n", "x: &a [*a]\n"])
+def test_what_no_configuration_has_is_refused(text):
+    for change in (lambda data: database_block.present(data, {"host": "db"}, {}), database_block.absent):
+        with pytest.raises(CollectionError, match="line 1"):
+            change(text.encode())
+
+
+def test_no_part_of_a_password_is_in_a_warning():
+    data = b"backend:\n  database:\n    client: pg\n    connection: postgresql://me:pa?ss&wo@rd/db\n"
+    assert not database_block.present(data, {"host": "db"}, {}).warnings
