@@ -224,31 +224,21 @@ msg:
   sample: /opt/app/compose.yaml was changed (patches 1, 3).
 """
 
+import contextlib
 import os
-import shlex
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, reported_by
-from ansible_collections.devportal.backstage.plugins.module_utils._files import masked_diff, secret_names
+from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    masked_diff,
+    secret_names,
+    validate_command,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.pyyaml import HAS_YAML, MISSING_YAML
 
-try:
-    import yaml
+with contextlib.suppress(ImportError):  # pyyaml.HAS_YAML tells
     from ansible_collections.devportal.backstage.plugins.module_utils._yaml import operations
-
-    HAS_YAML = bool(yaml)
-except ImportError:
-    HAS_YAML = False
-
-
-def _validate(module: AnsibleModule, path: str) -> None:
-    command = [part.replace("%s", path) for part in shlex.split(module.params["validate"])]
-    code, out, err = module.run_command(command)
-    if code:
-        raise CollectionError(
-            f"{module.params['path']}: the new content was rejected by validate (exit code {code}): "
-            f"{(err or out).strip()[-500:]} The file was not changed."
-        )
 
 
 def _apply(module: AnsibleModule) -> dict:
@@ -260,8 +250,6 @@ def _apply(module: AnsibleModule) -> dict:
         asked["anchors"] == "edit",
         asked["tags"] == "keep",
     )
-    if asked["validate"] and "%s" not in asked["validate"]:
-        raise CollectionError('validate: "%s" is missing. Put it where the command takes the path.')
     rights = files.wanted_rights(asked["path"], asked, module.check_mode)
     if module.check_mode and asked["create"] and not os.path.isdir(os.path.dirname(os.path.realpath(asked["path"]))):
         return {
@@ -281,6 +269,9 @@ def _apply(module: AnsibleModule) -> dict:
 
 def _write(module: AnsibleModule, file: files.EditedFile, result: operations.Result, rights: dict) -> dict:
     asked, before = module.params, file.data or b""
+    check = validate_command.check(
+        asked["validate"], asked["path"], lambda words: module.run_command(words, handle_exceptions=False)[0]
+    )
     has_rights = file.mode is not None and all(
         wanted in (None, now)
         for wanted, now in ((rights["mode"], file.mode), (rights["uid"], file.uid), (rights["gid"], file.gid))
@@ -291,7 +282,6 @@ def _write(module: AnsibleModule, file: files.EditedFile, result: operations.Res
     outcome["diff"] = {"prepared": masked_diff.masked_diff(before, result.data, asked["path"], rules)}
     outcome["msg"] = _sentence(asked["path"], result, changed, module.check_mode)
     if changed and not module.check_mode:
-        check = (lambda path: _validate(module, path)) if asked["validate"] else None
         backup = file.replace(result.data, backup=asked["backup"], check=check, **rights)
         if backup:
             outcome["backup_file"] = backup
@@ -353,7 +343,7 @@ def main() -> None:
     )
     _hide_secrets_only(module)
     if not HAS_YAML:
-        module.fail_json(msg=missing_required_lib("PyYAML"))
+        module.fail_json(msg=MISSING_YAML)
     with reported_by(module):
         module.exit_json(path=module.params["path"], **_apply(module))
 

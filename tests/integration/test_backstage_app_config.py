@@ -467,7 +467,7 @@ class TestValidate:
         ("command", "text"),
         [
             ("nonexistent-command %s", "the validate command cannot run: "),
-            ("true", "contains no %s"),
+            ("true", 'validate: "%s" is missing'),
             ("sh -c 'a %s", "validate: is not a command"),
         ],
     )

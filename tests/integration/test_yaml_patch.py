@@ -115,12 +115,12 @@ def test_validate(run_module, file):
     arguments = {"path": str(file), "patches": [IMAGE]}
     result = run_module("yaml_patch", validate="grep -q 1.28 %s", **arguments)
     assert result["failed"]
-    assert "the new content was rejected by validate (exit code 1)" in result["msg"]
+    assert "the validate command exited with 1 on the new content. The file was not changed." in result["msg"]
     assert file.read_text() == COMPOSE
     assert os.listdir(file.parent) == ["compose.yaml"]
     assert run_module("yaml_patch", validate="grep -q 1.27 %s", **arguments)["changed"]
     result = run_module("yaml_patch", validate="true", **arguments)
-    assert result["msg"] == 'validate: "%s" is missing. Put it where the command takes the path.'
+    assert result["msg"] == 'validate: "%s" is missing. Put it where the command takes the path of the file.'
 
 
 def test_documents_by_condition(run_module, tmp_path):

@@ -69,11 +69,11 @@ class AppConfigChange:
         self._options = options
         self._check_mode = check_mode
         self._diff = diff
-        self._run = run
         self._present = options["state"] == "present"
         self._files, self.path = effective_source.choose_file(
             options["path"], options["config_files"], options["credentials"] == "literal"
         )
+        self._check = validate_command.check(options["validate"], self.path, run) if run else None
         wanted = accounts.wanted_rights(self.path, options, check_mode)
         self._mode, self._uid, self._gid = wanted["mode"], wanted["uid"], wanted["gid"]
         # Who has to be able to read a new file; an explicit owner takes precedence.
@@ -218,7 +218,6 @@ class AppConfigChange:
 
     def _write(self, file: EditedFile, data: bytes | None, rights: Rights, password_file: EditedFile | None) -> None:
         """Replace one or both; where the second one fails, the first one is rolled back."""
-        check = validate_command.check(self._options["validate"], self.path, self._run) if self._run else None
         old = password_file.data if password_file else None
         if password_file:
             own = secret_rights.beside(password_file, file, self._uid, self._gid, self._reader)
@@ -226,7 +225,9 @@ class AppConfigChange:
         try:
             if data is not None:
                 backup = self._options["backup"] and data != file.data
-                saved = file.replace(data, mode=rights.mode, uid=rights.uid, gid=rights.gid, backup=backup, check=check)
+                saved = file.replace(
+                    data, mode=rights.mode, uid=rights.uid, gid=rights.gid, backup=backup, check=self._check
+                )
                 if saved:
                     self.result["backup_file"] = saved
         except BaseException:

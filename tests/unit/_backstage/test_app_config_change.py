@@ -96,7 +96,7 @@ def test_relative_paths_start_at_the_app_config_file(change, tmp_path):
         ({"host_variable": "POSTGRES_PORT"}, "host_variable and port_variable"),
         ({"database": {"clientt": "pg"}}, "clientt"),
         ({"path": "/nowhere/app-config.yaml"}, "/nowhere"),
-        ({"validate": "x"}, "contains no %s"),
+        ({"validate": "x"}, '"%s" is missing'),
     ],
 )
 def test_rejected_before_anything_changes(change, tmp_path, options, words):
