@@ -230,6 +230,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, reported_by
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
+    accounts,
     masked_diff,
     secret_names,
     validate_command,
@@ -250,7 +251,7 @@ def _apply(module: AnsibleModule) -> dict:
         asked["anchors"] == "edit",
         asked["tags"] == "keep",
     )
-    rights = files.wanted_rights(asked["path"], asked, module.check_mode)
+    rights = accounts.wanted_rights(asked["path"], asked, module.check_mode)
     if module.check_mode and asked["create"] and not os.path.isdir(os.path.dirname(os.path.realpath(asked["path"]))):
         return {
             "changed": True,

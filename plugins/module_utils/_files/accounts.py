@@ -88,11 +88,7 @@ def may_read(user: pwd.struct_passwd, uid: int, gid: int, mode: int) -> bool:
 
 
 def rights_of_everybody(gid: int) -> int:
-<<<<<<< HEAD
     """The permission bits that let everybody into a file of this group: its own, too, where everybody is in it."""
-=======
-    """The permission bits that let everybody in to a file of this group; the group's, too, where all are in it."""
->>>>>>> 3bf4464 (yaml_patch: never show what validate printed; one validate option for both modules)
     try:
         name = grp.getgrgid(gid).gr_name
     except KeyError:
