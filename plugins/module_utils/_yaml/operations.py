@@ -364,7 +364,12 @@ def parsed(raw: Sequence[Mapping[str, Any]]) -> list[Patch]:
 def _parsed(number: int, raw: Mapping[str, Any]) -> Patch:
     steps = raw["at"]
     for step in steps:
-        good = isinstance(step, (str, int, dict)) and not isinstance(step, bool) and step != {}
+        if isinstance(step, bool):
+            raise PatchError(
+                f"patch {number}: at has a boolean, which is what Ansible makes of on, off, yes and no. "
+                "Write the key in quotes."
+            )
+        good = isinstance(step, (str, int, dict)) and step != {}
         if not good:
             raise PatchError(f"patch {number}: {step!r} in at is no key, index or dictionary. Write keys as strings.")
     op = raw["op"]
