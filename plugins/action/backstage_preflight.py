@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import role_options, topology, variables
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.host_probe import (
     Host,
     Request,
@@ -36,9 +39,9 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = self.validate_argument_spec(
             argument_spec={
-                "scope": {"type": "str", "choices": ["database", "container", "app"], "required": True},
+                "scope": {"type": "str", "choices": ["variables", "database", "container", "app"], "required": True},
                 "password": {"type": "str", "no_log": True},
-                "user": {"type": "str", "required": True},
+                "user": {"type": "str"},
                 "host": {"type": "str"},
                 "port": {"type": "raw"},
                 "credentials": {"type": "str", "choices": ["env", "literal", "file"], "default": "env"},
@@ -52,21 +55,84 @@ class ActionModule(ActionBase):
                 "listen_addresses": {"type": "list", "elements": "str"},
             }
         )[1]
-        variables = task_vars or {}
+        facts = task_vars or {}
+        problems = [*_delegation_problems(self._task.delegate_to), *self._variable_problems(facts)]
+        if arguments["scope"] == "variables":
+            problems += _required_problems(facts)
+        result["warnings"] = [*_topology_warnings(facts)]
+        if arguments["scope"] != "variables" and not problems:
+            problems = self._host_problems(arguments, facts, result)
+        result.update(changed=False, problems=problems)
+        if problems:
+            result.update(failed=True, msg=" ".join(problems))
+        return result
+
+    def _variable_problems(self, facts: dict[str, Any]) -> list[str]:
+        """Sentences about the variables of all roles that are set for this host."""
+        own = variables.prefixes(role_options.by_role())
+        values, found = {}, []
+        for name in sorted(name for name in facts if str(name).startswith(own)):
+            try:
+                values[name] = self._templar.template(facts[name])
+            except AnsibleError as error:
+                missing = re.search(r"'(\w+)' is undefined", str(error))
+                # What a default refers to is required where it matters.
+                if not missing or not missing[1].startswith(own):
+                    reason = f"{missing[1]} is undefined" if missing else "its value cannot be resolved"
+                    found.append(f"{name}: {reason}. Define what it refers to.")
+        return found + variables.problems(values, role_options.of_all_roles())
+
+    def _host_problems(self, arguments: dict[str, Any], facts: dict[str, Any], result: dict[str, Any]) -> list[str]:
+        """Sentences about the host and what one role is to do there; `result` gets what the role has to install."""
         request = package_request(arguments)
-        host = probed(self, variables)
-        problems = [*_CHECKS[arguments["scope"]](arguments, variables)]
+        host = probed(self, facts)
+        problems = [*_CHECKS[arguments["scope"]](arguments, facts)]
         if not [*version_problems(arguments["version"])]:
             problems = [*host_problems(host, request), *problems]
-        manager = host.platform.manager if host.platform else ""
-        result.update(changed=False, problems=problems, package_manager=manager)
+        result["package_manager"] = host.platform.manager if host.platform else ""
         if not problems:
             result["packages"] = missing_packages(host, request)
             if request.pgdg:
                 result["repository"] = pgdg_repository(host, request.version, arguments["repository_url"])
-        if problems:
-            result.update(failed=True, msg=" ".join(problems))
-        return result
+        return problems
+
+
+def _delegation_problems(host: str | None) -> list[str]:
+    if not host:
+        return []
+    return [
+        f"delegate_to: the roles of this collection work on the host that their variables belong to, not on {host}. "
+        f"Run the role in a play with hosts: {host}."
+    ]
+
+
+def _required_problems(facts: dict[str, Any]) -> list[str]:
+    """Sentences about required variables that are not set, for the roles that site.yml runs on this host."""
+    this, groups = facts.get("inventory_hostname", ""), facts.get("groups") or {}
+    provider = facts.get("backstage_database_provider", "packages")
+    roles = []
+    if this in (groups.get(topology.DATABASES) or []) and provider in _PROVIDERS:
+        roles.append(_PROVIDERS[provider])
+    if this in (groups.get(topology.APPS) or []):
+        roles.append("backstage_app_config")
+    required = {
+        name for role in roles for name, option in role_options.by_role()[role].items() if option.get("required")
+    }
+    return [f"{name}: required. Set it for {this}." for name in sorted(required) if name not in facts]
+
+
+def _topology_warnings(facts: dict[str, Any]) -> list[str]:
+    this, groups = facts.get("inventory_hostname", ""), facts.get("groups") or {}
+    if this not in (groups.get(topology.APPS) or []):
+        return []
+    servers = topology.ambiguous(this, groups, facts["hostvars"])
+    if not servers:
+        return []
+    return [
+        f"{this} uses the database of {servers[0]}, the first of {len(servers)} hosts in the group "
+        f"{topology.DATABASES} ({', '.join(servers)}). Set backstage_postgresql_host of {this} to the one that it is "
+        "to use."
+    ]
 
 
 def probed(action: ActionBase, variables: dict[str, Any]) -> Host:
@@ -116,4 +182,5 @@ def _container(arguments: dict[str, Any], variables: dict[str, Any]) -> list[str
     ]
 
 
+_PROVIDERS = {"packages": "backstage_postgresql", "container": "backstage_postgresql_container"}
 _CHECKS = {"database": _database, "container": _container, "app": _app}

@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: backstage_preflight
-short_description: Refuse what could not work, before anything changes
+short_description: Validate variables and hosts before anything changes
 version_added: 1.0.0
 description:
   - Checks on the controller, without a call to the host, what the roles of this collection are given.
@@ -29,17 +29,19 @@ attributes:
     support: none
 options:
   scope:
-    description: Which side is about to be set up.
+    description:
+      - Part of the configuration that is about to change.
+      - V(variables) validates the variables of all roles without a connection to the host. The other values do so, too,
+        and validate the host and what one role is to do there.
     type: str
-    choices: [database, container, app]
+    choices: [variables, database, container, app]
     required: true
   password:
     description: The password of the database user; for the database's side also a SCRAM-SHA-256 verifier.
     type: str
   user:
-    description: The database user.
+    description: The database user. Required unless O(scope=variables).
     type: str
-    required: true
   host:
     description: Where the app finds the database. Of use with O(scope=app).
     type: str
@@ -88,7 +90,11 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Refuse what could not work
+- name: Validate the variables of all roles
+  devportal.backstage.backstage_preflight:
+    scope: variables
+
+- name: Validate the app host
   devportal.backstage.backstage_preflight:
     scope: app
     credentials: env

@@ -1,0 +1,68 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All that can be known to be wrong in the variables of a host, whatever role reads them.
+
+Private to this collection: its interface may change in any release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.variable_rules import RULES
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.variable_types import (
+    Option,
+    nearest,
+    type_problems,
+)
+
+PROVIDERS = ("packages", "container", "external")
+# Variables that no role documents: of the playbooks, and what the roles report.
+SHARED: Mapping[str, Option] = {
+    "backstage_database_provider": {"type": "str", "choices": PROVIDERS},
+    "backstage_postgresql_host": {"type": "str"},
+}
+REPORTED = ("backstage_database_connection", "backstage_app_config_check")
+
+
+def prefixes(roles: Iterable[str]) -> tuple[str, ...]:
+    """How the names begin that belong to this collection."""
+    return (*(f"{role}_" for role in roles), "backstage_database_")
+
+
+def is_result(value: Any) -> bool:
+    """Whether a value is what a task registered, which a play may name as it likes."""
+    return isinstance(value, Mapping) and ("changed" in value or "failed" in value or "skipped" in value)
+
+
+def problems(values: Mapping[str, Any], options: Mapping[str, Option]) -> list[str]:
+    """Sentences about the variables of a host; none where all are right.
+
+    Args:
+        values: those whose names begin with one of `prefixes`.
+        options: all roles' entries in argument_specs, by name.
+    """
+    known = {**options, **SHARED}
+    found: list[str] = []
+    for name, value in sorted(values.items()):
+        if name in REPORTED or is_result(value):
+            continue
+        if name not in known:
+            found.append(f"{name}: unknown variable. {nearest(name, known)}")
+            continue
+        wrong = list(type_problems(name, value, known[name]))
+        if not wrong and name in RULES:
+            wrong = [f"{name}: {problem}" for problem in RULES[name](value)]
+        found += wrong
+    return found + list(_pairs(values))
+
+
+def _pairs(values: Mapping[str, Any]) -> Iterable[str]:
+    user, owner = values.get("backstage_postgresql_user"), values.get("backstage_postgresql_owner")
+    if owner and user == owner:
+        yield "backstage_postgresql_owner: is the database user. Choose another name for the NOLOGIN owner role."
+    names = [value for key, value in sorted(values.items()) if key.endswith("_variable")]
+    for name in sorted({str(name) for name in names if names.count(name) > 1}):
+        yield f"backstage_app_config_*_variable: {name} is there twice. Choose another name for one of them."
