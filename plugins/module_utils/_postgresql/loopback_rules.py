@@ -46,7 +46,7 @@ def loopback_rules(text: bytes, user: str, before: Sequence[AccessRule] = ()) ->
 def _first_method(lines: Iterable[str], user: str, address: str) -> str:
     """The method of the first rule that matches this user's connection without TLS; empty for none."""
     for line in lines:
-        words = [word for word in _TOKEN.findall(line) if word[0] != "#"]
+        words: list[str] = [word for word in _TOKEN.findall(line) if word[0] != "#"]
         if len(words) < 5 or words[0] not in ("host", "hostnossl", "hostnogssenc"):
             continue
         place, rest = words[3], words[4:]
