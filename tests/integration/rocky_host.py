@@ -72,7 +72,7 @@ class Rocky:
         assert self.run("sh", "-c", 'cat >"$1"', "sh", path, given=text).returncode == 0
 
     def module(
-        self, name: str, check: bool = False, diff: bool = False, killed_after: float | None = None, **arguments
+        self, name: str, /, check: bool = False, diff: bool = False, killed_after: float | None = None, **arguments
     ):
         """The module's result; None where it was killed first."""
         arguments.update(_ansible_check_mode=check, _ansible_diff=diff)
