@@ -120,13 +120,13 @@ msg:
   sample: /opt/backstage/.env is up to date.
 """
 
-import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, named, reported_by
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     accounts,
     env_file,
+    owned,
     secret_names,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
@@ -152,7 +152,7 @@ def _apply(module: AnsibleModule) -> dict:
         for name, value in variables.items():
             env_file.check(name, value, form)
     rights = accounts.wanted_rights(path, asked, module.check_mode)
-    if module.check_mode and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
+    if module.check_mode and not owned.has_directory(path):
         return {
             "changed": present,
             "changed_variables": list(variables) if present else [],

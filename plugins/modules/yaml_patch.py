@@ -225,13 +225,13 @@ msg:
 """
 
 import contextlib
-import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, reported_by
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     accounts,
     masked_diff,
+    owned,
     secret_names,
     validate_command,
 )
@@ -252,7 +252,7 @@ def _apply(module: AnsibleModule) -> dict:
         asked["tags"] == "keep",
     )
     rights = accounts.wanted_rights(asked["path"], asked, module.check_mode)
-    if module.check_mode and asked["create"] and not os.path.isdir(os.path.dirname(os.path.realpath(asked["path"]))):
+    if module.check_mode and asked["create"] and not owned.has_directory(asked["path"]):
         return {
             "changed": True,
             "applied": list(range(1, len(patches) + 1)),

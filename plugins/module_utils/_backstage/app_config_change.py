@@ -32,6 +32,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files import 
     accounts,
     env_file,
     masked_diff,
+    owned,
     replacement,
     secret_names,
     secret_rights,
@@ -103,7 +104,7 @@ class AppConfigChange:
             if self._options["credentials"] == "env" and self._env_file and not self._env_file_fits(self._env_file):
                 message = f"{self._env_file} cannot be created: its directory does not exist. Create the directory."
                 return self._ended(message, changed=True, missing=True)
-        if self._check_mode and not (HAS_YAML and os.path.exists(self.path)):
+        if self._check_mode and not (HAS_YAML and owned.exists(self.path)):
             return self._blind()
         if not HAS_YAML:
             raise CollectionError(MISSING_YAML)
@@ -116,9 +117,8 @@ class AppConfigChange:
                     f"{self.path}: this file does not exist.", "Correct the path, or set `create: true`."
                 )
             password_file = None
-            directory = os.path.dirname(os.path.realpath(self._password_path))
             # In check mode an earlier task might have created the directory.
-            if self._has_password_file and (not self._check_mode or os.path.isdir(directory)):
+            if self._has_password_file and (not self._check_mode or owned.has_directory(self._password_path)):
                 password_file = stack.enter_context(replacement.edit(self._password_path))
             return self._edit(file, password_file)
 
@@ -163,7 +163,7 @@ class AppConfigChange:
 
     def _env_file_fits(self, path: str) -> bool:
         """Whether the variables could be put into the env file; false in check mode without its directory."""
-        if self._check_mode and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
+        if self._check_mode and not owned.has_directory(path):
             return False
         with replacement.edit(path) as file, named(path):
             env_file.read(file.data or b"", self._options["env_format"])
@@ -171,7 +171,7 @@ class AppConfigChange:
 
     def _blind(self) -> dict[str, Any]:
         """What check mode can report without PyYAML, or without the file."""
-        if os.path.exists(self.path):
+        if owned.exists(self.path):
             message = f"{self.path} would be read, and changed if needed; PyYAML is not installed on the host yet."
         elif not self._present:
             return self._ended(f"{self.path} does not exist.", changed=False)
@@ -285,15 +285,15 @@ class AppConfigChange:
     def _report_effective_source(self) -> None:
         loaded = []
         for name in self._files:
-            if name == self.path or os.path.exists(name):
+            if name == self.path or owned.exists(name):
                 loaded.append(name)
             elif not name.endswith(".local.yaml"):
                 self.warnings.append(f"{name}: this file does not exist; Backstage does not start without it.")
-        if not os.path.exists(self.path):  # check mode, of a file to be created
+        if not owned.exists(self.path):  # check mode, of a file to be created
             return
         variables: dict[str, str] = {}
         try:
-            if self._env_file and os.path.exists(self._env_file):
+            if self._env_file and owned.exists(self._env_file):
                 with replacement.edit(self._env_file) as opened:
                     variables = env_file.read(opened.data or b"", self._options["env_format"])
         except CollectionError as error:

@@ -64,7 +64,7 @@ def choose_file(path: str | None, listed: Sequence[str] | None, literal: bool) -
     only = path or ""
     if os.path.basename(only) in _DEFAULT_NAMES:
         beside = [os.path.join(os.path.dirname(only), name) for name in _DEFAULT_NAMES]
-        return [name for name in beside if name == only or os.path.exists(name)], only
+        return [name for name in beside if name == only or owned.exists(name)], only
     return [only], only
 
 

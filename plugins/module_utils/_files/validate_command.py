@@ -8,10 +8,14 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import Callable
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._files import owned, programs
+
+_TIMEOUT = 300.0  # seconds
 
 Run = Callable[["list[str]"], int]
 
@@ -22,7 +26,8 @@ def check(command: str | None, path: str, run: Run) -> Callable[[str], None] | N
     Args:
         command: the command as one string, with %s for that path.
         path: the file, for the errors.
-        run: runs a command without a shell, and returns its exit code.
+        run: runs a command without a shell, and returns its exit code. Not used in a directory of another user than
+            root's, where the command gets the ids of that user, who could put another file in the place of the new one.
 
     Raises:
         CollectionError: not a command, or one without %s.
@@ -38,7 +43,9 @@ def check(command: str | None, path: str, run: Run) -> Callable[[str], None] | N
 
     def checked(new: str) -> None:
         try:
-            code = run([word.replace("%s", new) for word in words])
+            command = [word.replace("%s", new) for word in words]
+            ids = owned.owner(os.path.dirname(new))
+            code = programs.run(command, _TIMEOUT, ids).code if ids.uid else run(command)
         except (OSError, ValueError) as error:
             raise CollectionError(f"{path}: the validate command cannot run: {error}.", "Correct validate.") from error
         if code:
