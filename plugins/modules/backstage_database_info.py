@@ -258,9 +258,13 @@ databases:
       type: int
       sample: 9142127
     rows:
-      description: The planner's estimate of the rows in it; null where it was not looked into.
+      description: The planner's estimate of the rows in it. Null if it was not looked into, or is not analyzed yet.
       type: int
       sample: 1200
+    analyzed:
+      description: Whether PostgreSQL has analyzed any of its tables. Null if it was not looked into.
+      type: bool
+      sample: true
 table:
   description: All of this as lines to read.
   returned: always
@@ -277,41 +281,17 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage imp
     database_checks,
     database_target,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.npm_packages import NpmPackages
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.process_environment import (
+    process_environment,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     accounts,
     env_file,
     environment_option,
-    owned,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.pyyaml import HAS_YAML, MISSING_YAML
-
-
-def _environment(asked: dict) -> tuple[dict[str, str], accounts.Ids]:
-    """Return the environment of Backstage, and whose word the env file is."""
-    path = asked["env_file"]
-    given = asked["environment"]
-    if not path:
-        return given, accounts.ROOT
-    try:
-        # systemd reads it before it becomes the user of the service.
-        reader = None if asked["env_format"] == "systemd" else accounts.named(asked["os_user"])
-        file = owned.read(path.removeprefix("-"), reader)
-    except CollectionError as error:
-        raise config_loader.ConfigLoaderError(str(error)) from error
-    except OSError as error:
-        if path.startswith("-") and isinstance(error, FileNotFoundError):
-            return given, accounts.ROOT
-        remedy = f" {error.remedy}" if isinstance(error, owned.DeniedError) else ""
-        raise config_loader.ConfigLoaderError(
-            f"{path}: the env file cannot be read: {error.strerror}.{remedy}"
-        ) from error
-    try:
-        found = env_file.read(file.data, asked["env_format"])
-    except CollectionError as error:
-        raise config_loader.ConfigLoaderError(f"{path}: {error}") from error
-    return env_file.environment(found, asked["env_format"], given), file.ids
 
 
 def _connect(asked: dict, ids: accounts.Ids = accounts.ROOT):
@@ -337,16 +317,19 @@ def _app(asked: dict) -> tuple[dict, check_report.Report]:
     report = check_report.Report()
     facts: dict = {}
     try:
-        environment, author = _environment(asked)
+        environment, author = process_environment(
+            asked["env_file"], asked["env_format"], asked["environment"], asked["os_user"]
+        )
         reader = accounts.named(asked["os_user"])
         config = config_loader.load(
             asked["directory"], environment, asked["config_files"], reader=reader, author=author
         )
         target = database_target.Target(config, environment)
+        packages = NpmPackages(asked["directory"], reader)
         facts["config_files"] = config.files
         facts.update(mode=target.mode, origins=target.origins())
         report = database_checks.check_target(
-            target, target.plugin_ids(asked["plugins"]), _connect(asked, config.ids), asked["directory"]
+            target, target.plugin_ids(asked["plugins"]), _connect(asked, config.ids), packages
         )
         for problem in config.problems:
             tell = report.failed if asked["scope"] == "app" else report.warned
@@ -388,6 +371,8 @@ def _table(report: check_report.Report, sentence: str) -> list[str]:
         name = entry["name"] if entry["schema"] is None else f"{entry['name']}, schema {entry['schema']}"
         size = "" if entry["size"] is None else f", {entry['size'] / 1048576:.1f} MiB"
         count = "" if entry["rows"] is None else f", about {entry['rows']} rows"
+        if entry["analyzed"] is False:
+            count = ", rows not analyzed yet"
         lines.append(f"  {'':<8} {'database':<16} {name}: owner {entry['owner']}{size}{count}")
     return lines
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,8 +13,6 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import config_loader
-from ansible_collections.devportal.backstage.plugins.modules import backstage_database_info
 from servers import Server, free_port
 
 NAME = "backstage_database_info"
@@ -79,6 +78,109 @@ def test_all_that_it_tells(run_module, server, tmp_path):
     finally:
         server.query("DROP DATABASE backstage_plugin_catalog WITH (FORCE)")
         server.query("DROP DATABASE backstage_plugin_auth WITH (FORCE)")
+
+
+@pytest.fixture
+def catalog(server):
+    """The catalog's database, of Backstage's user; a function that runs SQL in it as that user."""
+    server.query("CREATE DATABASE backstage_plugin_catalog OWNER backstage")
+    owner = {"user": "backstage", "password": SECRET, "dbname": "backstage_plugin_catalog"}
+    yield lambda statement: server.query(statement, **owner)
+    server.query("DROP DATABASE backstage_plugin_catalog WITH (FORCE)")
+
+
+def test_the_plugins_that_have_a_database_count_without_a_list(run_module, server, catalog, tmp_path):
+    server.query("CREATE DATABASE backstage_plugin_auth OWNER backstage")
+    try:
+        asked = app(tmp_path, server)
+        result = run_module(NAME, **asked)
+        assert "2 plugins may open up to 20" in named(result, "connections")["message"]
+        assert named(result, "plugin_auth")["ok"] is True
+        # One that was removed from the app counts no more.
+        package = tmp_path / "node_modules" / "@backstage" / "plugin-catalog-backend"
+        package.mkdir(parents=True)
+        assert "1 plugin may open up to 10" in named(run_module(NAME, **asked), "connections")["message"]
+    finally:
+        server.query("DROP DATABASE backstage_plugin_auth WITH (FORCE)")
+
+
+def test_our_own_session_is_not_counted(run_module, server, tmp_path):
+    total = int(server.query("SHOW max_connections")[0][0])
+    asked = app(tmp_path, server)
+    reserved = int(server.query("SHOW superuser_reserved_connections")[0][0])
+    free = f"{total - reserved} of {total - reserved} connections are free"
+    assert free in named(run_module(NAME, **asked), "connections")["message"]
+    superuser = {"USER": "postgres", "PASSWORD": server.password}
+    message = named(run_module(NAME, **app(tmp_path, server, **superuser)), "connections")["message"]
+    assert f"{total} of {total} connections are free" in message
+
+
+def test_the_connections_of_a_backstage_that_runs_here_do_not_prevent_its_start(run_module, server, tmp_path):
+    """They are free again when it restarts; those of another user are not."""
+    asked = app(tmp_path, server)
+    server.query("ALTER ROLE backstage CONNECTION LIMIT 2")
+    mine = {"user": "backstage", "password": SECRET, "dbname": "postgres"}
+    try:
+        with contextlib.closing(server.connect(**mine)):
+            assert run_module(NAME, plugins=["auth"], **asked)["would_start"] is True
+        refused = run_module(NAME, plugins=["auth", "search"], **asked)
+        assert refused["would_start"] is False
+        assert "2 of 37 connections are free; 3 plugins may open up to 30, and a start needs one each" in refused["msg"]
+    finally:
+        server.query("ALTER ROLE backstage CONNECTION LIMIT -1")
+
+
+def test_rows_that_were_not_analyzed_yet_are_not_called_none(run_module, server, catalog, tmp_path):
+    catalog("CREATE TABLE entities AS SELECT generate_series(1, 500)")
+    result = run_module(NAME, **app(tmp_path, server))
+    entry = result["databases"][0]
+    assert (entry["rows"], entry["analyzed"]) == (None, False)
+    assert "rows not analyzed yet" in result["table"][-1]
+
+
+LOCKED = (
+    "CREATE TABLE knex_migrations (id serial, name text, batch int, migration_time timestamptz);"
+    "CREATE TABLE knex_migrations_lock (index serial, is_locked int);"
+    "INSERT INTO knex_migrations (name, migration_time) VALUES ('1_init.js', '2026-01-02 03:04:05+00');"
+    "INSERT INTO knex_migrations_lock (is_locked) VALUES (1)"
+)
+
+
+def test_a_migration_lock_says_who_may_hold_it_and_how_to_unlock(run_module, server, catalog, tmp_path):
+    catalog(LOCKED)
+    asked = app(tmp_path, server)
+    result = run_module(NAME, **asked)
+    assert result["would_start"] is False
+    check = named(result, "migrations_catalog")
+    assert "2026-01-02" in check["message"]
+    assert "Nobody is connected to backstage_plugin_catalog" in check["message"]
+    assert check["remedy"].startswith("Only while no Backstage runs or starts on any host")
+    assert 'UPDATE "public"."knex_migrations_lock" SET is_locked = 0' in check["remedy"]
+    mine = {"user": "backstage", "password": SECRET, "dbname": "backstage_plugin_catalog"}
+    with contextlib.closing(server.connect(**mine)) as connection:
+        pid = connection.info.backend_pid
+        check = named(run_module(NAME, **asked), "migrations_catalog")
+    assert "backstage from 127.0.0.1 since " in check["message"]
+    assert f"(pid {pid})" in check["message"]
+    assert "UPDATE" not in check["remedy"]
+    # Nothing was unlocked; where migrations are skipped, the lock does not matter.
+    assert catalog("SELECT is_locked FROM knex_migrations_lock") == [(1,)]
+    skipped = app(tmp_path, server, CONFIG + "    skipMigrations: true\n")
+    assert run_module(NAME, **skipped)["would_start"] is True
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE knex_migrations_lock (index int, locked int)",
+        "CREATE TABLE knex_migrations (id int)",
+        "CREATE VIEW knex_migrations_lock AS SELECT 1 AS is_locked",
+        "CREATE TABLE knex_migrations_lock (index int, is_locked int)",
+    ],
+)
+def test_tables_that_are_not_those_of_knex(run_module, server, catalog, tmp_path, statement):
+    catalog(statement)
+    assert run_module(NAME, **app(tmp_path, server))["would_start"] is True
 
 
 def test_it_changes_nothing(run_module, server, tmp_path):
@@ -276,18 +378,10 @@ def test_a_harmless_variable_masks_nothing_of_the_result(run_module, server, tmp
         assert secret not in json.dumps(result)
 
 
-def test_an_env_file_that_may_be_missing(tmp_path):
-    asked = {"environment": {"A": "1"}, "env_format": "systemd", "env_file": f"-{tmp_path}/.env"}
-    assert backstage_database_info._environment(asked)[0] == {"A": "1"}
-    (tmp_path / ".env").write_text("B=2\n")
-    assert backstage_database_info._environment(asked)[0] == {"A": "1", "B": "2"}
-    with pytest.raises(config_loader.ConfigLoaderError, match="cannot be read"):
-        backstage_database_info._environment({**asked, "env_file": f"{tmp_path}/none"})
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
 def test_files_that_backstage_may_not_read(run_module, server, tmp_path):
-    asked = app(tmp_path, server)
+    # systemd reads the env file as root.
+    asked = {**app(tmp_path, server), "env_format": "systemd"}
     assert run_module(NAME, **asked)["would_start"] is True
     refused = run_module(NAME, os_user="nobody", **asked)
     assert refused["would_start"] is False

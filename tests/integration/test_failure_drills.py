@@ -9,16 +9,26 @@ DEVPORTAL_BACKEND names a folder whose node_modules has @backstage/backend-defau
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import re
+import shutil
+import socket
 import subprocess
 import time
 import urllib.request
 from dataclasses import dataclass, field
 
+import psycopg2
 import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import (
+    config_loader,
+    listen_address,
+    tcp_ports,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
 from servers import Server, free_port, self_signed
 
@@ -46,7 +56,10 @@ class Drill:
         env: changes to the environment; None takes a variable away.
         sql: run by the superuser beforehand; a `@name` before it names the database.
         files: more files of the app.
-        tls: whether the server has TLS, by a certificate of localhost.
+        server: plain, tls (by a certificate of localhost) or standby.
+        plugins: further plugins of the backend.
+        free: how many connections others leave free.
+        without: npm packages that the app lacks.
     """
 
     starts: bool
@@ -55,7 +68,14 @@ class Drill:
     env: dict = field(default_factory=dict)
     sql: tuple = (CREATEDB,)
     files: dict = field(default_factory=dict)
-    tls: bool = False
+    server: str = "plain"
+    plugins: tuple = ()
+    free: int | None = None
+    without: tuple = ()
+
+    @property
+    def tls(self):
+        return self.server == "tls"
 
 
 def literal(**keys):
@@ -81,6 +101,22 @@ def schema_mode(starts, *sql, connection=None, **more):
     return Drill(starts, {**ENV, "database": "backstage"} if connection is None else connection, database, sql=sql)
 
 
+FIVE = ("auth", "scaffolder", "search", "user-settings")  # and the catalog
+OWNED = f"CREATE DATABASE {CATALOG} OWNER backstage"
+AS_CATALOG = f"@{CATALOG} SET ROLE backstage; "
+
+
+def locked(prefix, is_locked=1):
+    """What a start leaves behind that was killed while it migrated: the tables of knex, one with a lock."""
+    table = f"{prefix}knex_migrations"
+    return (
+        AS_CATALOG + f"CREATE TABLE {table} (id serial PRIMARY KEY, name text, batch int, migration_time timestamptz)",
+        AS_CATALOG + f"CREATE TABLE {table}_lock (index serial PRIMARY KEY, is_locked int)",
+        AS_CATALOG + f"INSERT INTO {table}_lock (is_locked) VALUES ({is_locked})",
+    )
+
+
+LOCKED = locked("")
 NO_CONNECT = "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC"
 DRILLS = {
     "wrong password": Drill(False, env={"POSTGRES_PASSWORD": "wrong one"}),
@@ -120,35 +156,35 @@ DRILLS = {
     "ssl the text 'false'": Drill(False, {**ENV, "ssl": "false"}),
     "PGSSLMODE=require, server without TLS": Drill(False, env={"PGSSLMODE": "require"}),
     "PGSSLMODE=require, ssl false": Drill(True, {**ENV, "ssl": False}, env={"PGSSLMODE": "require"}),
-    "no ssl, server with TLS": Drill(True, tls=True),
-    "ssl true, certificate of nobody known": Drill(False, {**ENV, "ssl": True}, tls=True),
-    "ssl rejectUnauthorized false": Drill(True, {**ENV, "ssl": {"rejectUnauthorized": False}}, tls=True),
+    "no ssl, server with TLS": Drill(True, server="tls"),
+    "ssl true, certificate of nobody known": Drill(False, {**ENV, "ssl": True}, server="tls"),
+    "ssl rejectUnauthorized false": Drill(True, {**ENV, "ssl": {"rejectUnauthorized": False}}, server="tls"),
     "ssl ca by $file, host by name": Drill(
-        True, {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}}, env={"POSTGRES_HOST": "localhost"}, tls=True
+        True, {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}}, env={"POSTGRES_HOST": "localhost"}, server="tls"
     ),
-    "ssl ca by $file, host by address": Drill(False, {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}}, tls=True),
-    "ssl ca that is none": Drill(False, {**ENV, "ssl": {"ca": "text"}}, tls=True),
+    "ssl ca by $file, host by address": Drill(False, {**ENV, "ssl": {"ca": {"$file": "ca.pem"}}}, server="tls"),
+    "ssl ca that is none": Drill(False, {**ENV, "ssl": {"ca": "text"}}, server="tls"),
     "ssl ca that is none, rejectUnauthorized false": Drill(
-        True, {**ENV, "ssl": {"ca": "text", "rejectUnauthorized": False}}, tls=True
+        True, {**ENV, "ssl": {"ca": "text", "rejectUnauthorized": False}}, server="tls"
     ),
     "ssl ca with a comment beyond ASCII": Drill(
         True,
         {**ENV, "ssl": {"ca": [{"$file": "comment.pem"}, {"$file": "ca.pem"}]}},
         env={"POSTGRES_HOST": "localhost"},
         files={"comment.pem": "# für alle\n"},
-        tls=True,
+        server="tls",
     ),
     "ssl ca empty, NODE_EXTRA_CA_CERTS": Drill(
         True,
         {**ENV, "ssl": {"ca": ""}},
         env={"NODE_EXTRA_CA_CERTS": "CA", "POSTGRES_HOST": "localhost"},
-        tls=True,
+        server="tls",
     ),
     "NODE_EXTRA_CA_CERTS": Drill(
-        True, {**ENV, "ssl": True}, env={"NODE_EXTRA_CA_CERTS": "CA", "POSTGRES_HOST": "localhost"}, tls=True
+        True, {**ENV, "ssl": True}, env={"NODE_EXTRA_CA_CERTS": "CA", "POSTGRES_HOST": "localhost"}, server="tls"
     ),
     "connection string with sslmode=no-verify": Drill(
-        True, "postgresql://backstage:s3cret%20word@127.0.0.1:PORT/?sslmode=no-verify", tls=True
+        True, "postgresql://backstage:s3cret%20word@127.0.0.1:PORT/?sslmode=no-verify", server="tls"
     ),
     "client pg, connection ':memory:'": Drill(False, ":memory:"),
     "client pg, no connection": Drill(False, None),
@@ -296,6 +332,27 @@ DRILLS = {
             "true",
         )
     },
+    "migration lock set": Drill(False, sql=(PLAIN, OWNED, *LOCKED)),
+    "migration lock of the scheduler set": Drill(True, sql=(PLAIN, OWNED, *locked("backstage_backend_tasks__"))),
+    "migration lock of the keys set": Drill(False, sql=(PLAIN, OWNED, *locked("backstage_backend_public_keys__"))),
+    "migration lock not set": Drill(True, sql=(PLAIN, OWNED, *locked("", 0))),
+    "schema mode, migration lock set": schema_mode(
+        False,
+        PLAIN,
+        "CREATE DATABASE backstage OWNER backstage",
+        "@backstage CREATE SCHEMA catalog AUTHORIZATION backstage",
+        *(line.replace("@backstage_plugin_catalog", "@backstage").replace("knex", "catalog.knex") for line in LOCKED),
+    ),
+    "tables newer than the package": Drill(
+        False, sql=(PLAIN, OWNED, *locked("", 0), AS_CATALOG + "INSERT INTO knex_migrations VALUES (1, '2099_x.js')")
+    ),
+    "npm package pg missing": Drill(False, without=("pg",)),
+    "standby": Drill(False, server="standby"),
+    "default_transaction_read_only": Drill(
+        False, sql=(CREATEDB, "ALTER ROLE backstage SET default_transaction_read_only = on")
+    ),
+    "five plugins": Drill(True, plugins=FIVE),
+    "five plugins, three connections free": Drill(False, plugins=FIVE, free=3),
     "broken YAML": Drill(False, files={"app-config.local.yaml": "backend: {database\n"}),
     "duplicate keys": Drill(False, files={"app-config.local.yaml": "a: 1\na: 2\n"}),
     "merge key, which is none here": Drill(
@@ -328,22 +385,32 @@ ORDINARY = (
     "database mode, connection.database ignored",
     "literal 12345",
     "literal a${HOME}b",
+    "migration lock set",
+    "tables newer than the package",
+    "npm package pg missing",
+    "standby",
+    "five plugins, three connections free",
 )
 
 
 @pytest.fixture(scope="module")
 def servers():
-    """A server without TLS and one with it, and the path of its authority."""
-    plain, tls = Server(), Server()
+    """A server without TLS, one with it, and one that recovers for ever, each by its name."""
+    plain, tls, standby = Server(), Server(), Server()
     try:
         key, certificate = self_signed(pathlib.Path(tls.directory), "DNS:localhost")
         tls.write("server.key", key.read_text())
         tls.configure({"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key, "listen_addresses": "localhost"})
         tls.restart()
-        yield {False: plain, True: tls}
+        standby.query(CREATEDB)
+        standby.query("CHECKPOINT")
+        standby.stop()
+        standby.write("data/standby.signal", "")
+        standby.start()
+        yield {"plain": plain, "tls": tls, "standby": standby}
     finally:
-        plain.close()
-        tls.close()
+        for server in (plain, tls, standby):
+            server.close()
 
 
 @pytest.fixture(scope="module")
@@ -362,6 +429,8 @@ def table(request):
 
 def emptied(server):
     """Take away all that the drill before has made."""
+    if server.query("SELECT pg_is_in_recovery()") == [(True,)]:
+        return
     for (name,) in server.query("SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'"):
         server.query(f'DROP DATABASE "{name}" WITH (FORCE)')
     server.query("GRANT CONNECT ON DATABASE postgres TO PUBLIC")
@@ -386,10 +455,22 @@ def laid_out(folder, server, drill, port):
     config = {"app": {"baseUrl": "http://localhost:3000"}, "backend": backend}
     (folder / "package.json").write_text('{"name": "drill", "private": true}')
     (folder / "app-config.yaml").write_text(filled(json.dumps(config, indent=1, ensure_ascii=False)))
+    packages = folder / "node_modules"
+    if not drill.without:
+        packages.symlink_to(f"{BACKEND}/node_modules")
+    else:
+        packages.mkdir()
+        # Links to the packages that it has, for a node that does not follow them; knex looks beside itself.
+        for name in set(os.listdir(f"{BACKEND}/node_modules")) - {*drill.without, "knex"}:
+            (packages / name).symlink_to(f"{BACKEND}/node_modules/{name}")
+        shutil.copytree(f"{BACKEND}/node_modules/knex", packages / "knex")
+    place = json.dumps(str(packages if drill.without else f"{BACKEND}/node_modules"))
+    added = "".join(
+        f"backend.add(load('plugin-{plugin}-backend'));\n" for plugin in sorted(("catalog", *drill.plugins))
+    )
     (folder / "index.js").write_text(
-        f"const load = name => require({json.dumps(BACKEND)} + '/node_modules/@backstage/' + name);\n"
-        "const backend = load('backend-defaults').createBackend();\n"
-        "backend.add(load('plugin-catalog-backend'));\n"
+        f"const load = name => require({place} + '/@backstage/' + name);\n"
+        f"const backend = load('backend-defaults').createBackend();\n{added}"
         "backend.start().catch(error => { console.error(error); process.exit(1); });\n"
     )
     if drill.tls:
@@ -397,37 +478,58 @@ def laid_out(folder, server, drill, port):
             (folder / "ca.pem").write_text(stream.read())
     for name, text in drill.files.items():
         (folder / name).write_text(filled(text))
-    (folder / "node_modules").mkdir()
     given = {"HOST": "127.0.0.1", "PORT": str(server.port), "USER": "backstage", "PASSWORD": SECRET}
     environment = {f"POSTGRES_{name}": value for name, value in given.items()}
     environment.update(json.loads(filled(json.dumps(drill.env))))
     return {name: value for name, value in environment.items() if value is not None}
 
 
-def started(folder, environment, port):
-    """Whether the backend gets ready, and what it says otherwise."""
-    log = folder / "log"
-    with log.open("w") as sink:
+@contextlib.contextmanager
+def crowded(server, free):
+    """Others hold the server's connections, but for so many and those of superusers."""
+    login = {"host": server.host, "port": server.port, "dbname": "postgres", "user": "others", "password": SECRET}
+    with contextlib.ExitStack() as stack:
+        if free is not None:
+            server.query(f"CREATE ROLE others LOGIN PASSWORD '{SECRET}'")
+            limits = ("max_connections", "superuser_reserved_connections")
+            total, reserved = (int(server.query(f"SHOW {name}")[0][0]) for name in limits)
+            for _number in range(total - reserved - free):
+                stack.enter_context(contextlib.closing(psycopg2.connect(**login)))
+        yield
+
+
+@contextlib.contextmanager
+def backend(folder, environment, links=False):
+    """The process of a backend, which writes to the file log; ended afterwards."""
+    options = ["--preserve-symlinks", "--preserve-symlinks-main"] if links else []
+    with (folder / "log").open("w") as sink:
         process = subprocess.Popen(
-            ["node", "index.js"],
+            ["node", *options, "index.js"],
             cwd=folder,
             env={"PATH": os.environ["PATH"], **environment},
             stdout=sink,
             stderr=subprocess.STDOUT,
         )
     try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def started(folder, environment, port, links=False):
+    """Whether the backend gets ready, and what it says otherwise."""
+    log = folder / "log"
+    with backend(folder, environment, links) as process:
         end = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < end:
-            # An error in an event handler of pg leaves the backend waiting for ever.
-            if "Uncaught exception" in log.read_text():
+            # An error in an event handler of pg leaves the backend waiting for ever, as a taken port does.
+            if re.search("Uncaught exception|Unhandled rejection.*listen E", log.read_text()):
                 break
             if ready(port):
                 return True, "ready"
             time.sleep(0.2)
         return False, complaint(log.read_text())
-    finally:
-        process.kill()
-        process.wait()
 
 
 def ready(port):
@@ -441,7 +543,12 @@ def ready(port):
 def complaint(text):
     """What the backend's log gives as the reason of its end."""
     text = re.sub(r"\x1b\[\d+m", "", text)
-    for pattern in (r"startup failed; caused by (.*)", r"Uncaught exception (.*)", r"^(?:\w*Error: |Error \[)(.*)"):
+    for pattern in (
+        r"startup failed; caused by (.*)",
+        r"Uncaught exception (.*)",
+        r"Unhandled rejection.*?(listen E.*)",
+        r"^(?:\w*Error: |Error \[)(.*)",
+    ):
         found = re.search(pattern, text, re.MULTILINE)
         if found:
             break
@@ -453,9 +560,11 @@ def complaint(text):
 @pytest.mark.parametrize("name", DRILLS if os.environ.get("DRILLS") == "all" else ORDINARY)
 def test_both_say_the_same(name, servers, table, run_module, tmp_path):
     drill = DRILLS[name]
-    server = servers[drill.tls]
+    if drill.plugins and not os.path.isdir(f"{BACKEND}/node_modules/@backstage/plugin-auth-backend"):
+        pytest.skip("DEVPORTAL_BACKEND names a backend with the catalog only")
+    server = servers[drill.server]
     emptied(server)
-    for statement in drill.sql:
+    for statement in () if drill.server == "standby" else drill.sql:
         where, _space, rest = statement.partition(" ")
         if where.startswith("@"):
             server.query(rest, dbname=where[1:])
@@ -466,8 +575,9 @@ def test_both_say_the_same(name, servers, table, run_module, tmp_path):
     env = tmp_path / "env"
     env.write_bytes(env_file.set_variables(b"", environment, "systemd"))
     asked = {"directory": str(tmp_path), "env_file": str(env), "env_format": "systemd", "fail_on_problem": True}
-    info = run_module("backstage_database_info", **asked)
-    starts, said = started(tmp_path, environment, port)
+    with crowded(server, drill.free):
+        info = run_module("backstage_database_info", plugins=list(drill.plugins), **asked)
+        starts, said = started(tmp_path, environment, port, bool(drill.without))
 
     def shown(text):
         text = text.replace(str(tmp_path), "APP").replace(server.directory, "SOCKETS")
@@ -481,3 +591,68 @@ def test_both_say_the_same(name, servers, table, run_module, tmp_path):
     assert info["failed"] is not starts
     for secret in {SECRET, environment.get("POSTGRES_PASSWORD", SECRET)} - {"12345", "true", ""}:
         assert secret not in json.dumps(info, ensure_ascii=False)
+
+
+# What stands in backend.listen, where PORT is a free one; None is where Backstage rejects it.
+LISTEN = {
+    "a string with a host": ("127.0.0.1:PORT", ("127.0.0.1", "PORT")),
+    "a string without a host": (":PORT", ("::", "PORT")),
+    "a port alone": ("PORT", ("::", "PORT")),
+    "a mapping": ({"host": "127.0.0.2", "port": "PORT"}, ("127.0.0.2", "PORT")),
+    "a mapping with an IPv6 address": ({"host": "::1", "port": "PORT"}, ("::1", "PORT")),
+    "a string with an IPv6 address": ("::1:PORT", None),
+    "a number": (7008, None),
+    "a mapping over a string": ({"port": "PORT"}, None),
+}
+
+
+@pytest.mark.parametrize("name", LISTEN if os.environ.get("DRILLS") == "all" else ["a string without a host"])
+def test_both_listen_at_the_same_place(name, servers, tmp_path):
+    written, wanted = LISTEN[name]
+    server = servers["plain"]
+    emptied(server)
+    server.query(CREATEDB)
+    port = free_port()
+    text = json.dumps(written).replace("PORT", str(port))
+    files = {"app-config.local.yaml": f"backend: {{listen: {text}}}\n"} if "over" in name else {}
+    environment = laid_out(tmp_path, server, Drill(True, files=files), port)
+    if not files:
+        config = (tmp_path / "app-config.yaml").read_text().replace(f'"127.0.0.1:{port}"', text)
+        (tmp_path / "app-config.yaml").write_text(config)
+    root = config_loader.load(str(tmp_path), environment).root
+    if wanted is None:
+        with pytest.raises(CollectionError):
+            listen_address.listen_address(root)
+    else:
+        told = listen_address.listen_address(root)
+        assert (told.host or "::", told.port) == (wanted[0], port)
+    with backend(tmp_path, environment) as process:
+        end = time.monotonic() + 60
+        found = []
+        while not found and process.poll() is None and time.monotonic() < end:
+            found = tcp_ports.listeners_of([process.pid], tcp_ports.listeners())
+            if wanted is None and ready(7007):
+                break
+            time.sleep(0.2)
+        assert [(each.address, each.port) for each in found] == ([(wanted[0], port)] if wanted else [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the module asks for a path of root's")
+def test_both_say_that_the_port_is_taken(servers, tmp_path, run_module):
+    server = servers["plain"]
+    emptied(server)
+    server.query(CREATEDB)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        environment = laid_out(tmp_path, server, Drill(True), port)
+        asked = {"user": "root", "directory": str(tmp_path), "command": "/bin/true"}
+        asked |= {"env_file": "/etc/backstage/drill.env", "environment": environment}
+        refused = run_module("backstage_service", check=True, **asked)
+        starts, said = started(tmp_path, environment, port)
+    assert refused["failed"]
+    assert f"port {port} is already used by process {os.getpid()} (" in refused["msg"]
+    assert not starts
+    assert f"listen EADDRINUSE: address already in use 127.0.0.1:{port}" in said
+    assert not run_module("backstage_service", check=True, **asked)["failed"]

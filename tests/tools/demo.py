@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo: a bare host becomes a Backstage database host, and an app-config points at it; then once more.
+"""The demo: a bare host becomes a Backstage database host, an app-config points at it, and Backstage runs with it.
 
 The environment may say APP_CONFIG (a file whose copy is used) and TARGET=localhost (this machine, not a container).
 """
@@ -17,6 +17,7 @@ import shutil
 import common
 import engine
 import images
+import node
 import tarball
 
 FOLDER = common.CACHE / "demo"
@@ -84,6 +85,64 @@ def _host(inventory: str, before: pathlib.Path) -> None:
         playbook(str(SHARED / f"{step}.yml"), inventory)
 
 
+def _backend(target: str) -> str:
+    """Why the last step, a real Backstage, is left out; empty where DEVPORTAL_BACKEND names one now."""
+    if target == "localhost":
+        return "this machine's own services are left alone"
+    if os.environ.get("APP_CONFIG"):
+        return "your app-config needs your own backend"
+    if not os.environ.get("DEVPORTAL_BACKEND"):
+        if not shutil.which("npm"):
+            return "npm, which installs a backend, is not on this machine"
+        try:
+            os.environ["DEVPORTAL_BACKEND"] = str(node.ensure())
+        except common.Problem as problem:
+            return str(problem)
+    return ""
+
+
+def _start_backstage(target: str) -> str:
+    """Run a real Backstage as a service; the uid of an entity that PostgreSQL kept over a restart."""
+    playbook(str(FILES / "app.yml"), target)
+    _title("ansible-playbook devportal.backstage.site --extra-vars backstage_service_manage=true")
+    playbook("devportal.backstage.site", target, "--extra-vars", "backstage_service_manage=true")
+    _title("An entity of the catalog, before and after a restart of Backstage")
+    playbook(str(FILES / "entity.yml"), target)
+    return (FOLDER / "uid").read_text(encoding="utf-8").strip()
+
+
+def _summary(target: str, facts: dict, runs: list[dict], uid: str, left_out: str) -> None:
+    host = "this machine" if target == "localhost" else "the container devportal-demo-portal"
+    first, second = runs
+    tasks = max(each["tasks"] for each in second["hosts"].values())
+    rows = [
+        ("PostgreSQL", f"{facts['server_version']} on {host}, {facts['host']} port {facts['port']}"),
+        ("Database user", f"{facts['user']}, with a SCRAM-SHA-256 verifier of .cache/demo/password"),
+        (
+            "app-config.yaml",
+            f"backend.database points at it; +{facts['added']} -{facts['removed']} lines, no other changed",
+        ),
+        ("Password", "in the env file, mode 0600, and nowhere else"),
+        ("First run", f"{first['seconds']} s"),
+        ("Second run", f"{second['seconds']} s, {tasks} tasks, changed=0"),
+        ("Backstage", f"left out: {left_out}" if left_out else "runs as backstage.service, port 7007"),
+    ]
+    if uid:
+        rows.append(("Its data", f"component:default/example-website has uid {uid} before and after a restart"))
+    _title("What you have now")
+    for name, text in rows:
+        common.say(f"  {name:<16} {text}")
+    common.say("\nHave a look:")
+    if target == "container":
+        inside = "docker exec -it devportal-demo-portal"
+        common.say(f"  {inside} bash")
+        common.say(f"  {inside} runuser -u postgres -- psql --list")
+        if uid:
+            common.say(f"  {inside} systemctl status backstage")
+    common.say("  diff .cache/demo/before.yaml .cache/demo/after.yaml")
+    common.say("Remove it: make clean")
+
+
 def main() -> int:
     """Run the demo."""
     target = os.environ.get("TARGET") or "container"
@@ -91,6 +150,7 @@ def main() -> int:
         raise common.Problem(f"TARGET={target} is not known; leave it out for a container, or say TARGET=localhost.")
     before = _app_config()
     tarball.install()
+    left_out = _backend(target)
     try:
         _host(target, before)
     except common.Skipped as skipped:
@@ -104,16 +164,23 @@ def main() -> int:
 
     _title("What changed in app-config.yaml")
     old, new = (path.read_text(encoding="utf-8").splitlines() for path in (before, FOLDER / "after.yaml"))
-    common.say("\n".join(difflib.unified_diff(old, new, "before", "after", lineterm="")))
+    diff = list(difflib.unified_diff(old, new, "before", "after", lineterm=""))
+    common.say("\n".join(diff))
 
     _title("ansible-playbook devportal.backstage.site, once more")
     second = playbook("devportal.backstage.site", target)
-    changed = sum(host["changed"] for host in second["hosts"].values())
-    tasks = max(host["tasks"] for host in second["hosts"].values())
-    common.say(f"\nFirst run {first['seconds']} s; second run {second['seconds']} s, {tasks} tasks, changed={changed}.")
-    if changed:
+    if sum(host["changed"] for host in second["hosts"].values()):
         raise common.Problem("The second run changed something; that is a fault of this collection.")
-    common.say("The password is in .cache/demo/password. make clean takes everything away.")
+
+    _title("Start Backstage")
+    if left_out:
+        common.say(f"Left out: {left_out}.")
+    uid = "" if left_out else _start_backstage(target)
+    facts = json.loads((FOLDER / "login.json").read_text(encoding="utf-8"))
+    facts.update(
+        {name: sum(line.startswith(sign) for line in diff[2:]) for name, sign in (("added", "+"), ("removed", "-"))}
+    )
+    _summary(target, facts, [first, second], uid, left_out)
     return 0
 
 

@@ -15,11 +15,14 @@ import subprocess
 import time
 
 import pytest
-from ansible_collections.devportal.backstage.molecule.shared.tests.plugin import ask, play
+from ansible_collections.devportal.backstage.molecule.shared.tests.plugin import ask, call, play
 
+SHARED = pathlib.Path(__file__).parents[2] / "shared" / "files"
 SERVICE = pathlib.Path(__file__).parents[1] / "service.yml"
 # Generous, since other things may keep the cores busy: a start takes about 5 s of one.
 PATIENCE = 240
+READINESS = "/.backstage/health/v1/readiness"
+ENV_FILE = "/etc/backstage/backstage.env"
 ENTITIES = {"api:default/example-api", "component:default/example-website", "system:default/examples"}
 GET = """
 import sys, urllib.request
@@ -28,10 +31,12 @@ print(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode())
 
 
 class Site:
-    """The two hosts, and what can be asked of them."""
+    """The hosts, and what can be asked of them; `portal` is the app host of the tests that need one."""
 
     def __init__(self, hosts):
         self.portal, self.wanted = hosts["portal"]
+        self.portals = [hosts["portal"][0], hosts["portal2"][0]]
+        self.balancer = hosts["balancer"][0]
         self.database, self.server = hosts["database"]
         self.storage = {"dbname": "backstage_plugin_catalog"}
 
@@ -42,18 +47,18 @@ class Site:
         assert "failed=0" in done.stdout
         return done
 
-    def active(self):
-        return self.portal.run("systemctl is-active backstage").stdout.strip()
-
     def wait(self):
-        """Until systemd counts Backstage as started, which is when it is ready."""
+        """Until Backstage is ready on both app hosts."""
         deadline = time.monotonic() + PATIENCE
-        while self.active() != "active":
-            assert time.monotonic() < deadline, self.portal.run("journalctl -u backstage -n 40 -o cat").stdout
-            time.sleep(1)
+        for portal in self.portals:
+            while self.get(READINESS, portal) != {"status": "ok"}:
+                assert time.monotonic() < deadline, portal.run("journalctl -u backstage -n 40 -o cat").stdout
+                time.sleep(1)
 
-    def get(self, path):
-        done = self.portal.run("python3 -c %s %s", GET, "http://127.0.0.1:7007" + path)
+    def get(self, path, host=None):
+        """What Backstage answers; on one app host, or through the load balancer."""
+        port = 7007 if host else 80
+        done = (host or self.balancer).run("python3 -c %s %s", GET, f"http://127.0.0.1:{port}{path}")
         return json.loads(done.stdout) if done.rc == 0 else []
 
     def from_backstage(self):
@@ -96,8 +101,17 @@ def uids(site):
 
 def test_backstage_is_ready_and_comes_back_after_a_boot(site):
     assert site.portal.run("systemctl is-enabled backstage").stdout.strip() == "enabled"
-    assert site.get("/.backstage/health/v1/readiness") == {"status": "ok"}
+    assert site.get(READINESS, site.portal) == {"status": "ok"}
     assert site.portal.check_output("stat -c %U /proc/$(systemctl show -P MainPID backstage)") == "backstage"
+    assert site.portal.check_output("systemctl is-active backstage-recovery") == "active"
+
+
+def test_the_files_of_the_production_form_stay_as_they_were(site):
+    """Both are those that create-app made, and the production file reads the variables already."""
+    for portal in site.portals:
+        for name, folder in (("app-config.yaml", SHARED), ("app-config.production.yaml", SERVICE.parent / "files")):
+            text = portal.file(f"/srv/backstage/{name}").content_string
+            assert text == (folder / name).read_text(encoding="utf-8")
 
 
 def test_the_catalog_file_is_in_the_database(uids):
@@ -145,41 +159,117 @@ def test_the_uids_are_the_same_after_a_restart_of_both_hosts(site, uids):
 
 def test_a_backstage_older_than_its_files_is_restarted(site, uids):
     """As it is after a run that was killed between the files and the handlers."""
-    env = site.wanted["backstage_app_config_directory"] + "/.env"
     site.wait()
     before = site.portal.check_output("systemctl show -P MainPID backstage")
-    site.portal.check_output("echo '# by hand' >> %s", env)
-    for changed in (2, 0):
+    site.portal.check_output("echo '# by hand' >> %s", ENV_FILE)
+    for changed in (1, 0):
         done = play(str(SERVICE))
         assert done.returncode == 0, done.stdout
-        assert f"changed={changed} " in done.stdout, done.stdout
+        recap = next(line for line in done.stdout.splitlines() if line.startswith("portal ") and "ok=" in line)
+        assert f"changed={changed} " in recap, done.stdout
     assert site.portal.check_output("systemctl show -P MainPID backstage") != before
     assert site.uids() == uids
 
 
 def test_a_wrong_password_fails_with_the_reason_of_postgresql(site):
-    env = site.wanted["backstage_app_config_directory"] + "/.env"
-    site.portal.check_output("cp -p %s /root/env", env)
-    site.portal.check_output("sed -i 's/^POSTGRES_PASSWORD=.*/POSTGRES_PASSWORD=wrong/' %s", env)
+    site.portal.check_output("cp -p %s /root/env", ENV_FILE)
+    site.portal.check_output("sed -i 's/^POSTGRES_PASSWORD=.*/POSTGRES_PASSWORD=wrong/' %s", ENV_FILE)
     site.portal.check_output("systemctl restart --no-block backstage")
     done = play(str(SERVICE), backstage_service_readiness_timeout=PATIENCE)
-    site.portal.check_output("mv /root/env %s && systemctl restart --no-block backstage", env)
+    # Nobody restarts it but the unit for recovery, once the file is right again.
+    site.portal.check_output("mv /root/env %s", ENV_FILE)
     assert done.returncode == 2, done.stdout
-    assert "backstage.service says: Failed to connect to the database" in done.stdout
+    assert "backstage.service reports: Failed to connect to the database" in done.stdout
     assert "error: password authentication failed for user" in done.stdout
+    site.wait()
+
+
+def test_another_process_on_the_port_is_named_before_the_start(site):
+    """An old Backstage that somebody started by hand answers 200 there; it must neither pass nor be ended."""
+    site.portal.check_output("systemctl stop backstage")
+    site.portal.check_output(
+        "systemd-run --unit=old-portal python3 -c %s",
+        "import http.server as h; h.BaseHTTPRequestHandler.do_GET = lambda s: (s.send_response(200), s.end_headers());"
+        "h.HTTPServer(('', 7007), h.BaseHTTPRequestHandler).serve_forever()",
+    )
+    try:
+        refused = play("devportal.backstage.site")
+        assert refused.returncode == 2, refused.stdout
+        assert "port 7007 is already used by process" in refused.stdout
+        assert "(python3, old-portal.service)" in refused.stdout
+        assert refused.stdout.count("PLAY [") == 1, refused.stdout
+        # Started all the same, the module says what Backstage says, and who has the port.
+        site.portal.check_output("systemctl start backstage")
+        waited = call(site.wanted, "devportal.backstage.backstage_ready", service="backstage.service", timeout=PATIENCE)
+        assert waited["reason"].startswith("listen EADDRINUSE: address already in use"), waited
+        assert "old-portal.service" in waited["reason"]
+    finally:
+        site.portal.check_output("systemctl stop old-portal")
+    site.wait()  # by the unit for recovery
+
+
+def test_a_crash_is_reported_at_once_with_its_own_words(site):
+    """Of a Backstage whose program cannot start, and not systemd's word of the next try."""
+    site.portal.check_output("mv /srv/backstage/package.json /root/")
+    site.portal.check_output("systemctl restart --no-block backstage")
+    begin = time.monotonic()
+    waited = call(site.wanted, "devportal.backstage.backstage_ready", service="backstage.service", timeout=PATIENCE)
+    site.portal.check_output("mv /root/package.json /srv/backstage/")
+    assert "No package.json could be found" in waited["reason"], waited
+    assert time.monotonic() - begin < 60
+    site.wait()
+
+
+NASTY = {
+    "backstage_service_name": "nasty",
+    "backstage_service_directory": '/srv/a b%h$x"q',
+    "backstage_service_command": "/usr/bin/python3 -c 'import time; time.sleep(99)' '$HOME' '${X}' '50%' 'q\"q' ';' ''",
+    "backstage_service_config_files": ['a "b" %t $c \\x.yaml'],
+    "backstage_service_environment": {"A": 'x"\\ %h $HOME\ny', "B": ""},
+    "backstage_service_env_file": "/etc/backstage/n a%h.env",
+}
+
+
+def test_every_value_reaches_the_process_as_it_was_given(site):
+    site.portal.check_output(
+        "mkdir -p %s && echo 'C=1%%' > %s", NASTY["backstage_service_directory"], NASTY["backstage_service_env_file"]
+    )
+    names = ("name", "directory", "command", "config_files", "env_file", "environment")
+    asked = {name: NASTY[f"backstage_service_{name}"] for name in names}
+    made = call(site.wanted, "devportal.backstage.backstage_service", user="backstage", **asked)
+    assert made.get("changed") is True, made
+    site.portal.check_output("systemctl daemon-reload && systemctl start nasty")
+    time.sleep(2)
+    shown = site.portal.check_output(
+        "cd /proc/$(systemctl show -P MainPID nasty) && python3 -c %s",
+        "import json, os; read = lambda name: open(name).read().split(chr(0))[:-1];"
+        "print(json.dumps([read('cmdline'), read('environ'), os.readlink('cwd')]))",
+    )
+    site.portal.check_output("systemctl stop nasty; rm /etc/systemd/system/nasty*.service")
+    arguments, environment, directory = json.loads(shown)
+    assert directory == asked["directory"]
+    assert arguments[3:] == [
+        "$HOME",
+        "${X}",
+        "50%",
+        'q"q',
+        ";",
+        "",
+        "--config",
+        f"{asked['directory']}/{asked['config_files'][0]}",
+    ]
+    assert {f"A={asked['environment']['A']}", "B=", "C=1%"} <= set(environment)
 
 
 def test_the_password_in_a_file(site, uids):
-    # An app that root deployed, of which the service's user only reads what it is given.
-    owned = "/srv/backstage /srv/backstage/app-config.yaml"
-    site.portal.check_output(f"chown root:root {owned} && chmod go=rX {owned}")
+    # The app is root's, and the service's user only reads what it is given.
     for changed in (True, False):
         done = site.become(backstage_app_config_credentials="file", backstage_postgresql_databases=["spare one"])
         recap = next(line for line in done.stdout.splitlines() if line.startswith("database ") and "ok=" in line)
         assert ("changed=0" not in recap) is changed
     owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'spare one'"
     assert ask(site.database, site.server, owner) == ["backstage"]
-    text = site.portal.file("/srv/backstage/app-config.yaml").content_string
+    text = site.portal.file("/srv/backstage/app-config.production.yaml").content_string
     assert "$file:" in text
     assert "${POSTGRES" not in text
     secret = site.portal.file("/srv/backstage/postgres-password")
@@ -190,6 +280,8 @@ def test_the_password_in_a_file(site, uids):
 def test_literal_values_one_database_with_schemas_and_the_superuser(site):
     site.become(
         backstage_app_config_credentials="literal",
+        backstage_app_config_files=["app-config.yaml", "app-config.production.yaml", "app-config.local.yaml"],
+        backstage_app_config_path="app-config.local.yaml",
         backstage_app_config_database={"pluginDivisionMode": "schema", "connection": {"database": "backstage"}},
         backstage_postgresql_user="postgres",
         backstage_postgresql_databases=["backstage"],
@@ -200,3 +292,51 @@ def test_literal_values_one_database_with_schemas_and_the_superuser(site):
     before = site.uids()
     site.portal.check_output("systemctl restart --no-block backstage")
     assert site.uids() == before
+
+
+@pytest.fixture
+def visitor(site):
+    """A function that ends a client which reads the catalog through the load balancer, and returns its record."""
+    name = site.balancer.backend.name
+    client = pathlib.Path(__file__).with_name("client.py").read_text(encoding="utf-8")
+    command = ["docker", "exec", name, "python3", "-c", client, "http://127.0.0.1/api/catalog/entities", "/tmp/stop"]
+    site.balancer.check_output("rm -f /tmp/stop")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+
+        def finish():
+            site.balancer.check_output("touch /tmp/stop")
+            return json.loads(running.communicate(timeout=60)[0])
+
+        yield finish
+        site.balancer.check_output("touch /tmp/stop")
+
+
+@pytest.fixture
+def first_form(site, uids):
+    """The site as the scenario's inventory has it."""
+    site.become()
+    site.storage = {"dbname": "backstage_plugin_catalog"}
+    assert site.uids() == uids
+
+
+def test_no_request_fails_while_two_users_take_turns(site, uids, first_form, visitor):
+    """ROTATIONS says how often; the first makes one user the owner of two."""
+    count = int(os.environ.get("ROTATIONS") or 2)
+    for number in range(count):
+        asked = {
+            "backstage_postgresql_owner": "backstage",
+            "backstage_postgresql_user": f"backstage_{'ab'[number % 2]}",
+            "backstage_postgresql_password": f"password {number}",
+        }
+        done = play("devportal.backstage.rotate_password", **asked)
+        assert done.returncode == 0, done.stdout[-6000:]
+    record = visitor()
+    print(f"{count} rotations: {record}")
+    if os.environ.get("ROTATIONS_RECORD"):
+        pathlib.Path(os.environ["ROTATIONS_RECORD"]).write_text(json.dumps(record), encoding="utf-8")
+    assert record["requests"] > 100
+    assert record["failures"] == []
+    assert record["longest_gap"] < 10
+    site.server.update(asked)
+    site.storage = {"dbname": "backstage_plugin_catalog"}
+    assert site.uids() == uids

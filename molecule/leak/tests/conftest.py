@@ -24,7 +24,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).parent
 CONTAINER = os.environ["LEAK_HOST"]
-ENV_FILE = "/srv/backstage/.env"
+ENV_FILE = "/etc/backstage/backstage.env"
 
 
 class Host:

@@ -33,26 +33,39 @@ def directory(wanted):
 
 
 @pytest.fixture(scope="module")
-def variables(host, wanted, directory):
-    text = host.file(f"{directory}/.env").content
+def owner(wanted):
+    return wanted.get("container_app_owner", "backstage")
+
+
+@pytest.fixture(scope="module")
+def env_path(wanted, directory):
+    return "/etc/backstage/backstage.env" if wanted.get("backstage_service_manage") else f"{directory}/.env"
+
+
+@pytest.fixture(scope="module")
+def variables(host, wanted, env_path):
+    text = host.file(env_path).content
     return env_file.read(text, "systemd" if wanted.get("backstage_service_manage") else "dotenv")
 
 
-def test_only_the_database_block_of_app_config_changed(host, directory):
+def test_only_the_database_block_of_app_config_changed(host, directory, wanted):
+    if wanted.get("backstage_app_config_files"):
+        pytest.skip("this scenario has its own test for its files")
     after = host.file(f"{directory}/app-config.yaml").content_string
     diff = list(difflib.unified_diff(BEFORE.read_text(encoding="utf-8").splitlines(), after.splitlines(), n=0))[2:]
     assert [line[1:] for line in diff if line.startswith("-")] == REMOVED
     assert [line[1:] for line in diff if line.startswith("+")] == ADDED
 
 
-def test_app_config_keeps_its_owner_and_mode(host, directory):
+def test_app_config_keeps_its_owner_and_mode(host, directory, owner):
     file = host.file(f"{directory}/app-config.yaml")
-    assert (file.user, file.group, file.mode) == ("backstage", "backstage", 0o640)
+    assert (file.user, file.group, file.mode) == (owner, owner, 0o644 if owner == "root" else 0o640)
 
 
-def test_only_the_app_may_read_the_env_file(host, directory):
-    file = host.file(f"{directory}/.env")
-    assert (file.user, file.group, file.mode) == ("backstage", "backstage", 0o600)
+def test_only_its_reader_may_read_the_env_file(host, env_path, wanted, owner):
+    reader = "root" if wanted.get("backstage_service_manage") else owner
+    file = host.file(env_path)
+    assert (file.user, file.group, file.mode) == (reader, reader, 0o600)
 
 
 def test_the_env_file_has_the_connection(variables, wanted, hosts):
@@ -72,4 +85,5 @@ def test_the_files_log_in(sql, variables):
 
 def test_nothing_else_was_left_in_the_directory(host, directory, wanted):
     found = host.check_output("find %s -mindepth 1 -maxdepth 1 -printf '%%P\\n'", directory)
-    assert sorted(found.split()) == sorted([".env", "app-config.yaml", *wanted.get("container_app_files", [])])
+    env = [] if wanted.get("backstage_service_manage") else [".env"]
+    assert sorted(found.split()) == sorted([*env, "app-config.yaml", *wanted.get("container_app_files", [])])

@@ -9,7 +9,6 @@ Private to this collection: its interface may change in any release.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Callable
@@ -27,8 +26,9 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.log
     login_failed,
     login_options,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.migration_checks import MigrationChecks
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.npm_packages import NpmPackages
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.tls_check import check_tls
-from ansible_collections.devportal.backstage.plugins.module_utils._files import owned
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import (
     PostgresqlError,
     as_identifier,
@@ -52,23 +52,29 @@ def check_login(login: Login, connect: Connect, options: Mapping[str, Any]) -> R
     return walk.report
 
 
-def check_target(target: Target, plugins: Sequence[str], connect: Connect, directory: str | None) -> Report:
+def check_target(target: Target, plugins: Sequence[str], connect: Connect, packages: NpmPackages) -> Report:
     """Go the way of a backend that starts with these plugins.
 
     Args:
         target: what its configuration says.
         plugins: ids of the plugins that use a database.
         connect: opens a connection; takes the connection options of module_utils/_postgresql/connection.py.
-        directory: the app's root, to look for its npm packages; None where it is not known.
+        packages: the app's npm packages.
     """
     report = Report()
     try:
         wanted = [target.plugin(plugin) for plugin in plugins]
         for client in dict.fromkeys(plugin.client for plugin in wanted if plugin.client != "pg"):
-            _other_client(report, client, target.mode, directory)
+            _other_client(report, client, target.mode, packages)
         on_postgresql = [plugin for plugin in wanted if plugin.client == "pg"]
         if on_postgresql:
-            _Walk(connect, target, on_postgresql, report).through()
+            if packages.has_client("pg") is False:
+                report.failed(
+                    "client",
+                    "The npm package pg is not installed in the app, so knex cannot use PostgreSQL.",
+                    "Install it in packages/backend: yarn workspace backend add pg",
+                )
+            _Walk(connect, target, on_postgresql, report, packages=packages).through()
     except ConfigLoaderError as error:
         report.failed("configuration", str(error), "Correct the configuration.")
     except TargetError as error:
@@ -81,19 +87,17 @@ def check_target(target: Target, plugins: Sequence[str], connect: Connect, direc
     return report
 
 
-def _other_client(report: Report, client: str, mode: str, directory: str | None) -> None:
+def _other_client(report: Report, client: str, mode: str, packages: NpmPackages) -> None:
     if client in ("mysql", "mysql2"):
         report.unknown("client", f"The client is {client}, which is not checked here.", "Use pg for PostgreSQL.")
         return
     if mode == "schema":
         report.failed("client", f"The client is {client}, which knows no schemas.", "Remove pluginDivisionMode.")
         return
-    places = [os.path.join(directory or "", *way, "node_modules") for way in ((), ("packages", "backend"))]
-    there = [place for place in places if directory and owned.is_directory(place)]
-    if there and not any(owned.is_directory(os.path.join(place, client)) for place in there):
+    if packages.has_client(client) is False:
         report.failed(
             "client",
-            f"The client is {client}, and its npm package is not installed in {directory}.",
+            f"The client is {client}, and its npm package is not installed in the app.",
             f"Use pg for PostgreSQL, or install the package {client}.",
         )
         return
@@ -113,35 +117,46 @@ class _Walk:
         target: Target | None = None,
         plugins: Sequence[Plugin] = (),
         report: Report | None = None,
+        *,
         options: Mapping[str, Any] | None = None,
+        packages: NpmPackages | None = None,
     ) -> None:
         self.report = report or Report()
         self._connect = connect
         self._target = target
-        self._plugins = plugins
+        self._plugins = list(plugins)
         self._options = options or {}
+        self._packages = packages or NpmPackages(None)
 
     def through(self) -> None:
         """All of them: for the databases, for the schemas, for each plugin."""
         target, plugins = self._app, self._plugins
-        logins = {plugin.id: target.plugin_login(plugin) for plugin in plugins}
-        self.report.passed("configuration", f"Backstage uses {logins[plugins[0].id].url} ({target.mode} mode).")
+        first = target.plugin_login(plugins[0])
+        self.report.passed("configuration", f"Backstage uses {first.url} ({target.mode} mode).")
         missing: list[str] = []
         ensured = [plugin for plugin in plugins if plugin.ensure_database]
         if ensured:
             with self.session(target.admin_login()) as session:
-                session.look_at_databases(target, plugins)
                 missing = session.missing_databases(ensured)
                 session.creates(missing)
         made = [plugin for plugin in plugins if plugin.ensure_schema]
         if made:
             self._schemas(target.schema_login(), missing)
         for plugin in plugins:
-            login = logins[plugin.id]
+            login = target.plugin_login(plugin)
             if plugin.database in missing and login.same_server(target.admin_login()):
                 self._plugin_to_be(plugin, login, target.admin_login())
             else:
                 self._plugin(plugin, login)
+
+    def _add_plugins(self, ids: Sequence[str]) -> None:
+        """Count those plugins, too, that have a database from an earlier start, and are still installed."""
+        known = {plugin.id for plugin in self._plugins}
+        for one in ids:
+            if one not in known and (not self._packages.found or one in self._packages.plugins):
+                plugin = self._app.plugin(one)
+                if plugin.client == "pg":
+                    self._plugins.append(plugin)
 
     @property
     def _app(self) -> Target:
@@ -165,41 +180,45 @@ class _Walk:
         raise Stop
 
     def _plugin(self, plugin: Plugin, login: Login) -> None:
-        name, report, schema = f"plugin_{plugin.id}", self.report, plugin.schema or "public"
+        schema = plugin.schema or "public"
         with self.session(login) as session:
-            where = f"{login.database}, schema {schema}"
             if plugin.schema:
                 session.look_at_schemas(self._app)
-            if not session.one("SELECT to_regnamespace(quote_ident(%s)) IS NOT NULL", schema):
-                if plugin.ensure_schema:
-                    report.passed(name, f"{where} is missing; Backstage makes it.")
-                else:
-                    report.failed(
-                        name,
-                        f"{where} is missing, and Backstage does not make it.",
-                        f"Make it with {session.role} as its owner"
-                        + (", or set ensureSchemaExists to true." if plugin.schema else "."),
-                    )
-            elif session.one(
-                "SELECT has_schema_privilege(%s, 'CREATE') AND has_schema_privilege(%s, 'USAGE')",
-                schema,
-                schema,
-            ):
-                report.passed(name, f"{session.role} may make tables in {where}.")
-            elif session.tables_are_usable(schema):
-                report.warned(
-                    name,
-                    f"{session.role} may not make tables in {where}: those of today work, "
-                    "but an update of Backstage that brings new ones fails.",
-                    _grant(session.role, schema, login.database),
+            if session.one("SELECT to_regnamespace(quote_ident(%s)) IS NOT NULL", schema):
+                self._rights(plugin, session, schema, login.database)
+                if plugin.migrates:
+                    MigrationChecks(self.report, session, plugin.id, self._packages).run(schema)
+            elif plugin.ensure_schema:
+                self.report.passed(
+                    f"plugin_{plugin.id}", f"{login.database}, schema {schema} is missing; Backstage makes it."
                 )
             else:
-                report.failed(
-                    name,
-                    f"{session.role} may not make tables in {where}"
-                    + ("." if plugin.schema else "; since PostgreSQL 15 only the database's owner may."),
-                    _grant(session.role, schema, login.database),
+                self.report.failed(
+                    f"plugin_{plugin.id}",
+                    f"{login.database}, schema {schema} is missing, and Backstage does not make it.",
+                    f"Make it with {session.role} as its owner"
+                    + (", or set ensureSchemaExists to true." if plugin.schema else "."),
                 )
+
+    def _rights(self, plugin: Plugin, session: Session, schema: str, database: str) -> None:
+        name, where = f"plugin_{plugin.id}", f"{database}, schema {schema}"
+        allowed = "SELECT has_schema_privilege(%s, 'CREATE') AND has_schema_privilege(%s, 'USAGE')"
+        if session.one(allowed, schema, schema):
+            self.report.passed(name, f"{session.role} may make tables in {where}.")
+        elif session.tables_are_usable(schema):
+            self.report.warned(
+                name,
+                f"{session.role} may not make tables in {where}: those of today work, "
+                "but an update of Backstage that brings new ones fails.",
+                _grant(session.role, schema, database),
+            )
+        else:
+            self.report.failed(
+                name,
+                f"{session.role} may not make tables in {where}"
+                + ("." if plugin.schema else "; since PostgreSQL 15 only the database's owner may."),
+                _grant(session.role, schema, database),
+            )
 
     def _plugin_to_be(self, plugin: Plugin, login: Login, maker: Login) -> None:
         """A plugin whose database `maker` makes first."""
@@ -230,7 +249,10 @@ class _Walk:
             session = Session(report, login, connection)
             if report.server_version is None:
                 report.passed("login", f"{login.user} logs in at {login.host} port {login.port}.")
-                session.look_at_server(self._plugins)
+                session.look_at_server()
+                if self._target:
+                    self._add_plugins(session.look_at_databases(self._target, self._plugins))
+                session.look_at_connections(self._plugins)
             if self._target and self._target.role:
                 session.take_on(self._target.role)
             session.count_rows()

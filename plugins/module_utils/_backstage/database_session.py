@@ -22,8 +22,26 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.co
     quoted_identifier,
 )
 
+# How many connections this user may open in all, and how many others there are: all, this user's, and this user's from
+# this host. What other users' sessions do is not told to everybody, but that they are there.
+_CONNECTIONS = (
+    "SELECT current_setting('max_connections')::int - CASE WHEN r.rolsuper THEN 0 ELSE"
+    " current_setting('superuser_reserved_connections')::int"
+    " + coalesce(current_setting('reserved_connections', true), '0')::int END,"
+    " count(a.pid)::int, r.rolconnlimit, count(a.pid) FILTER (WHERE a.usename = session_user)::int,"
+    " count(a.pid) FILTER (WHERE a.usename = session_user"
+    " AND a.client_addr IS NOT DISTINCT FROM inet_client_addr())::int"
+    " FROM pg_catalog.pg_roles r LEFT JOIN pg_catalog.pg_stat_activity a ON a.datid IS NOT NULL"
+    " AND a.pid <> pg_backend_pid() AND coalesce(a.backend_type, 'client backend') = 'client backend'"
+    " WHERE r.rolname = session_user GROUP BY r.rolsuper, r.rolconnlimit"
+)
 # Backstage 1.55 supports the last five majors (docs/overview/versioning-policy.md of backstage/backstage).
 SUPPORTED_MAJORS = (14, 15, 16, 17, 18)
+# The planner's estimate; null where nothing was analyzed yet (reltuples is -1, and 0 before PostgreSQL 14).
+_ROWS = (
+    "CASE WHEN count(c.oid) > 0 AND max(c.reltuples) < 0 THEN NULL"
+    " ELSE coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint END"
+)
 
 
 class Session:
@@ -97,8 +115,8 @@ class Session:
         )
         return bool(rows) and all(row[0] for row in rows)
 
-    def look_at_server(self, plugins: Sequence[Plugin]) -> None:
-        """Version, encoding and free connections."""
+    def look_at_server(self) -> None:
+        """Version, encoding, and whether the server takes changes."""
         report = self._report
         number = self._connection.server_version
         report.server_version = str(self.one("SHOW server_version")).split()[0]
@@ -119,33 +137,49 @@ class Session:
                 f"The encoding is {encoding}, so names and texts outside it fail.",
                 "Use a cluster with UTF8.",
             )
-        self._look_at_connections(plugins)
-
-    def _look_at_connections(self, plugins: Sequence[Plugin]) -> None:
-        limit, used, own_limit = self.rows(
-            "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
-            " - coalesce(current_setting('reserved_connections', true), '0')::int,"
-            " (SELECT count(datid) FROM pg_catalog.pg_stat_activity) - 1,"
-            " (SELECT rolconnlimit FROM pg_catalog.pg_roles WHERE rolname = session_user)"
-        )[0]
-        free = limit - used
-        if own_limit >= 0:
-            mine = self.one("SELECT count(*) - 1 FROM pg_catalog.pg_stat_activity WHERE usename = session_user")
-            free = min(free, own_limit - mine)
-        wanted = sum(plugin.pool for plugin in plugins)
-        plural = "plugin" if len(plugins) == 1 else "plugins"
-        text = f"{max(free, 0)} of {limit} connections are free"
-        if plugins:
-            text += f"; {len(plugins)} {plural} may open up to {wanted}"
-        if free >= wanted:
-            self._report.passed("connections", f"{text}.")
-        else:
-            self._report.warned(
-                "connections", f"{text}.", "Raise max_connections, or lower knexConfig.pool.max of backend.database."
+        if self.one("SELECT pg_is_in_recovery()"):
+            report.failed(
+                "standby",
+                "The server is a standby, which takes no changes; Backstage makes some at each start.",
+                "Correct host and port of backend.database.connection, or promote the standby.",
+            )
+        elif (
+            self.one("SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'")
+            == "on"
+        ):
+            report.failed(
+                "read_only",
+                f"default_transaction_read_only is on for {self._login.user}, so that Backstage can change nothing.",
+                "Set it to off, in postgresql.conf or with ALTER ROLE or ALTER DATABASE.",
             )
 
-    def look_at_databases(self, target: Target, plugins: Sequence[Plugin]) -> None:
-        """The databases that are the plugins' own, or have the prefix."""
+    def look_at_connections(self, plugins: Sequence[Plugin]) -> None:
+        """Whether a start, which opens one connection a plugin, gets them; and all that the pools may open."""
+        limit, used, own_limit, mine, here = self.rows(_CONNECTIONS)[0]
+        free = limit - used
+        if own_limit >= 0:
+            free = min(free, own_limit - mine)
+        wanted = sum(plugin.pool for plugin in plugins)
+        are = "is" if free == 1 else "are"
+        text = f"{max(free, 0)} of {limit} connections {are} free"
+        if plugins:
+            text += f"; {len(plugins)} plugin{'s' * (len(plugins) > 1)} may open up to {wanted}"
+        remedy = "Raise max_connections or the limit of the user, or lower knexConfig.pool.max of backend.database."
+        # Those of a Backstage that runs on this host are free when it starts again.
+        if free + here < len(plugins):
+            remedy = f"End other connections, or raise max_connections or the CONNECTION LIMIT of {self._login.user}."
+            self._report.failed("connections", f"{text}, and a start needs one each.", remedy)
+        elif free >= wanted:
+            self._report.passed("connections", f"{text}.")
+        else:
+            self._report.warned("connections", f"{text}.", remedy)
+
+    def look_at_databases(self, target: Target, plugins: Sequence[Plugin]) -> list[str]:
+        """The databases that are the plugins' own, or have the prefix.
+
+        Returns:
+            The ids of the plugins that have one by the prefix.
+        """
         names = [plugin.database for plugin in plugins if plugin.database]
         rows = self.rows(
             "SELECT datname, pg_catalog.pg_get_userbyid(datdba), CASE WHEN has_database_privilege(datname, 'CONNECT')"
@@ -156,8 +190,11 @@ class Session:
             target.prefix,
         )
         self._report.databases = [
-            {"name": name, "schema": None, "owner": owner, "size": size, "rows": None} for name, owner, size in rows
+            {"name": name, "schema": None, "owner": owner, "size": size, "rows": None, "analyzed": None}
+            for name, owner, size in rows
         ]
+        names = [name for name, _owner, _size in rows if target.mode != "schema" and name.startswith(target.prefix)]
+        return [name[len(target.prefix) :] for name in names if name != target.prefix]
 
     def look_at_schemas(self, target: Target) -> None:
         """The schemas of this database that plugins may have made, and the rows below."""
@@ -166,14 +203,21 @@ class Session:
         rows = self.rows(
             "SELECT n.nspname, pg_catalog.pg_get_userbyid(n.nspowner),"
             " coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::bigint,"
-            " coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint"
+            f" {_ROWS}"
             " FROM pg_catalog.pg_namespace n LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid"
             " AND c.relkind IN ('r', 'p') WHERE starts_with(n.nspname, %s) AND n.nspname !~ '^pg_'"
             " AND n.nspname NOT IN ('information_schema', 'public') GROUP BY 1, 2 ORDER BY 1",
             target.prefix,
         )
         self._report.databases += [
-            {"name": self._login.database, "schema": name, "owner": owner, "size": size, "rows": count}
+            {
+                "name": self._login.database,
+                "schema": name,
+                "owner": owner,
+                "size": size,
+                "rows": count,
+                "analyzed": count is not None,
+            }
             for name, owner, size, count in rows
         ]
 
@@ -182,7 +226,8 @@ class Session:
         for entry in self._report.databases:
             if entry["name"] == self._login.database and entry["schema"] is None:
                 entry["rows"] = self.one(
-                    "SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint FROM pg_catalog.pg_class c"
+                    f"SELECT {_ROWS} FROM pg_catalog.pg_class c"
                     " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r'"
                     " AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
                 )
+                entry["analyzed"] = entry["rows"] is not None

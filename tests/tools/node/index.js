@@ -1,5 +1,7 @@
 const { createBackend } = require('@backstage/backend-defaults');
 
 const backend = createBackend();
-backend.add(require('@backstage/plugin-catalog-backend'));
+for (const plugin of ['auth', 'catalog', 'scaffolder', 'search', 'user-settings']) {
+  backend.add(require(`@backstage/plugin-${plugin}-backend`));
+}
 backend.start();

@@ -1,149 +1,28 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The logs are those of Backstage 1.55 under systemd 257, shortened."""
 
 from __future__ import annotations
 
 import http.server
 import os
+import pathlib
+import ssl
+import subprocess
+import sys
 import threading
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import readiness
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import readiness, systemd
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.systemd import Unit
 
-CHAIN = (
-    "Failed to instantiate service 'core.httpRouter' for 'catalog' because the factory function threw an error, "
-    "Error: Failed to instantiate service 'core.auth' for 'catalog' because the factory function threw an error, "
-    "Error: "
+SERVICE = "backstage.service"
+PRODUCTION = (
+    '{"level":"error","message":"Unhandled rejection Backend startup failed due to the following errors:\\n  '
+    "Plugin 'catalog' startup failed; caused by Error: Failed to connect, error: password authentication failed\"}\n"
 )
-WRONG_PASSWORD = (
-    "Failed to connect to the database to make sure that 'backstage_plugin_catalog' exists, "
-    'error: password authentication failed for user "backstage"'
-)
-ESCAPED = WRONG_PASSWORD.replace('"', '\\"')
-PRODUCTION = f"""\
-Starting backstage.service - Backstage developer portal...
-Loading config from MergedConfigSource{{FileConfigSource{{path="/srv/backstage/app-config.yaml"}}}}
-{{"level":"info","message":"Listening on :7007","service":"rootHttpRouter"}}
-{{"level":"warn","message":"backend.baseUrl is set to a localhost URL, Error: or so","service":"backstage"}}
-Acquire connection error: error: password authentication failed for user "backstage"
-    at parseErrorMessage (/srv/backstage/node_modules/pg-protocol/dist/parser.js:306:11)
-{{"level":"error","message":"Plugin 'catalog' threw an error during startup. {CHAIN}{ESCAPED}","service":"backstage"}}
-{{"level":"info","message":"Plugin initialization complete","service":"backstage","type":"initialization"}}
-{{"level":"error","message":"Unhandled rejection Backend startup failed due to the following errors:\\n  \
-Plugin 'catalog' startup failed; caused by Error: {CHAIN}{ESCAPED}","name":"BackendStartupError"}}
-{{"level":"info","message":"[2026-11-22] \\"GET /.backstage/health/v1/readiness\\" 503","type":"incomingRequest"}}
-"""
-DEVELOPMENT = f"""\
-\x1b[2m2026-11-22T21:56:08.953Z\x1b[22m \x1b[34mbackstage\x1b[39m \x1b[31merror\x1b[39m Unhandled rejection Backend \
-startup failed due to the following errors:
-  Plugin 'catalog' startup failed; caused by Error: {CHAIN}{WRONG_PASSWORD}
-    at #doStart (/srv/backstage/node_modules/@backstage/backend-app-api/dist/wiring/BackendInitializer.cjs.js:370:13)
-"""
-NO_PACKAGE = """\
-            throw new NoPkgJsonFound(cwd);
-                  ^
-
-NoPkgJsonFound [Error]: No package.json could be found upwards from the directory /srv/backstage
-    at _callee4$ (/srv/backstage/node_modules/@manypkg/find-root/dist/find-root.cjs.dev.js:217:19)
-  directory: '/srv/backstage'
-}
-
-Node.js v20.19.2
-backstage.service: Main process exited, code=exited, status=1/FAILURE
-"""
-NO_MODULE = """\
-Error: Cannot find module '/srv/backstage/packages/backend'
-    at Module._resolveFilename (node:internal/modules/cjs/loader:1207:15) {
-  code: 'MODULE_NOT_FOUND',
-Node.js v20.19.2
-"""
-NO_PROGRAM = """\
-backstage.service: Unable to locate executable '/usr/bin/nod': No such file or directory
-backstage.service: Failed at step EXEC spawning /usr/bin/nod: No such file or directory
-backstage.service: Failed with result 'exit-code'.
-"""
-
-
-@pytest.mark.parametrize(
-    ("log", "reason"),
-    [
-        (PRODUCTION, WRONG_PASSWORD),
-        (DEVELOPMENT, WRONG_PASSWORD),
-        (
-            NO_PACKAGE,
-            "NoPkgJsonFound [Error]: No package.json could be found upwards from the directory /srv/backstage",
-        ),
-        (NO_MODULE, "Error: Cannot find module '/srv/backstage/packages/backend'"),
-        (
-            NO_PROGRAM,
-            "backstage.service: Failed at step EXEC spawning /usr/bin/nod: No such file or directory",
-        ),
-        ("only this\n", "only this"),
-        ("", ""),
-        ('{"level":"error"}\n{broken\n[1]\n', "[1]"),
-    ],
-)
-def test_the_reason_is_the_innermost_sentence(log, reason):
-    assert readiness.reason(log) == reason
-
-
-@pytest.mark.parametrize(
-    ("printed", "wanted"),
-    [
-        ("Mon 2026-11-23 01:22:32.250000 UTC", 1795396952.25),
-        ("Mon 2026-11-23 01:22:32 UTC", None),  # without --timestamp=us+utc
-        ("n/a", None),
-        ("", None),
-    ],
-)
-def test_the_time_of_an_event(printed, wanted):
-    assert readiness.seconds(printed) == wanted
-
-
-def test_files_that_a_run_does_not_know(tmp_path, monkeypatch):
-    old, new = (tmp_path / name for name in ("old", "new"))
-    for path, time in ((old, 99), (new, 101)):
-        path.touch()
-        os.utime(path, (time, time))
-    files = [str(old), str(new), str(tmp_path / "missing")]
-    unit = readiness.Unit("backstage.service")
-    _unit(monkeypatch, [readiness.Unit("backstage.service", "active", began=100.0)], "")
-    assert unit.outdated(files) == [str(new)]
-    _unit(monkeypatch, [readiness.Unit("backstage.service", "activating")], "")
-    assert unit.outdated(files) == []
-    os.utime(new, (2**40, 2**40))
-    _unit(monkeypatch, [readiness.Unit("backstage.service", "active", began=100.0)], "")
-    assert unit.outdated(files) == []
-
-
-def _systemctl(monkeypatch, *states):
-    """Let systemctl tell these states one after the other, the last one for ever; the list of those left."""
-    left = [state.replace(" ", "\n") for state in states]
-    started = "\nExecMainStartTimestamp=Mon 2026-11-23 01:22:32.250000 UTC\n"
-    monkeypatch.setattr(
-        readiness,
-        "_output",
-        lambda program, *_rest: (left.pop(0) if len(left) > 1 else left[0]) + started if program == "systemctl" else "",
-    )
-    return left
-
-
-@pytest.mark.parametrize(
-    ("state", "goes_on"),
-    [
-        ("ActiveState=active SubState=running Job=0", True),
-        ("ActiveState=active SubState=running Job=7", False),  # to be stopped
-        ("ActiveState=activating SubState=start-post Job=7", True),  # not ready yet
-        ("ActiveState=activating SubState=auto-restart Job=0", False),
-        ("ActiveState=deactivating SubState=stop-sigterm Job=7", False),
-        ("ActiveState=inactive SubState=dead Job=0", False),
-    ],
-)
-def test_when_a_run_goes_on(monkeypatch, state, goes_on):
-    _systemctl(monkeypatch, state)
-    assert (readiness.Unit("backstage.service").look().began is not None) is goes_on
+WRONG_PASSWORD = "Failed to connect, error: password authentication failed"
+NO_MODULE = "Error: Cannot find module '/srv/backstage/packages/backend'\n    at Module._resolveFilename\n"
 
 
 class _Backend(http.server.BaseHTTPRequestHandler):
@@ -183,94 +62,186 @@ def _fast(monkeypatch):
 
 
 def test_it_waits_until_the_answer_is_200(backend):
-    outcome = readiness.wait(backend(503, 503, 200), 10, None)
+    outcome = readiness.wait(backend(503, 503, 200), 10)
     assert (outcome.ready, outcome.answer) == (True, "200")
 
 
 def test_the_last_answer_is_told(backend):
-    outcome = readiness.wait(backend(503), 0, None)
+    outcome = readiness.wait(backend(503), 0)
     assert (outcome.ready, outcome.answer) == (False, "503")
 
 
 def test_nobody_there_is_told():
-    assert "refused" in readiness.wait("http://127.0.0.1:1/", 0, None).answer
+    assert "refused" in readiness.wait("http://127.0.0.1:1/", 0).answer
 
 
-def _unit(monkeypatch, states, log):
-    monkeypatch.setattr(readiness.Unit, "look", lambda self: states.pop(0) if len(states) > 1 else states[0])
-    monkeypatch.setattr(readiness.Unit, "log", lambda self: log)
+def test_a_redirect_is_not_followed(backend):
+    assert readiness.query(backend(302)) == "302"
+
+
+def running(**changes):
+    """The state of a unit whose main process is the one of these tests, and so are the servers."""
+    return Unit(SERVICE, **{"active": "active", "invocation": "a", "main": os.getpid(), **changes})
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """A function that waits for a service which has these states, the last one for ever, and this log."""
+
+    def run(*states, log="", timeout=60):
+        left = list(states)
+        monkeypatch.setattr(Unit, "look", lambda self: left.pop(0) if len(left) > 1 else left[0])
+        monkeypatch.setattr(Unit, "log", lambda self: log if isinstance(log, str) else log(self))
+        monkeypatch.setattr(Unit, "processes", lambda self: [self.main] if self.main else [])
+        outcome = readiness.wait_for_service(SERVICE, timeout)
+        outcome.left = len(left)
+        return outcome
+
+    return run
+
+
+def test_the_service_is_asked_on_whatever_port_it_has(backend, watch):
+    backend(404)  # its metrics
+    backend(503, 503, 200)
+    assert watch(running()).ready
+
+
+def test_the_service_is_asked_with_tls(watch, tmp_path):
+    certificate = tmp_path / "both.pem"
+    options = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days 2"
+    files = ["-keyout", str(certificate), "-out", str(tmp_path / "certificate.pem")]
+    subprocess.run(
+        ["openssl", "req", "-x509", *options.split(), *files],
+        check=True,
+        capture_output=True,
+    )
+    with certificate.open("a") as stream:
+        stream.write((tmp_path / "certificate.pem").read_text())
+    server = http.server.HTTPServer(("127.0.0.1", 0), type("Handler", (_Backend,), {"statuses": [200]}))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        assert watch(running()).ready
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_answer_of_another_process_does_not_count(watch):
+    """An old Backstage that still has the port."""
+    command = [sys.executable, "-c", FOREIGN, str(pathlib.Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            url = other.stdout.readline().strip()
+            assert readiness.query(url) == "200"
+            outcome = watch(running(), timeout=0)
+            assert not outcome.ready
+            assert outcome.answer == f"no process of {SERVICE} listens on a TCP port"
+            port = url.split(":")[2].split("/")[0]
+            log = '{"level":"error","message":"Unhandled rejection listen EADDRINUSE: address already in use :::PORT"}'
+            outcome = watch(running(), log=log.replace("PORT", port))
+            assert not outcome.ready
+            assert f"listen EADDRINUSE: address already in use :::{port} (process {other.pid} (python" in outcome.reason
+        finally:
+            other.kill()
+
+
+FOREIGN = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *args):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+print(f"http://127.0.0.1:{server.server_port}/ready", flush=True)
+server.serve_forever()
+"""
 
 
 @pytest.mark.parametrize(
     "end",
     [
-        readiness.Unit("backstage.service", "activating", restarts=3),
-        readiness.Unit("backstage.service", "failed", restarts=2),
-        readiness.Unit("backstage.service", "inactive", restarts=2),
+        Unit(SERVICE, "activating", restarts=3),
+        Unit(SERVICE, "failed", restarts=2),
+        Unit(SERVICE, "inactive", restarts=2),
     ],
     ids=["restarted by systemd", "failed", "stopped"],
 )
-def test_a_service_that_ended_is_not_waited_for(backend, monkeypatch, end):
-    running = readiness.Unit("backstage.service", "activating", restarts=2)
-    _unit(monkeypatch, [running, running, running, end], NO_MODULE)
-    outcome = readiness.wait(backend(503), 60, "backstage.service")
-    assert not outcome.ready
+def test_a_service_that_ended_is_not_waited_for(backend, watch, end):
+    backend(503)
+    now = running(active="activating", restarts=2)
+    outcome = watch(now, now, now, end, log=NO_MODULE)
+    assert (outcome.ready, outcome.starting) == (False, False)
     assert outcome.reason == "Error: Cannot find module '/srv/backstage/packages/backend'"
     assert outcome.log[0] == outcome.reason
 
 
-def test_a_backend_that_gave_up_and_lives_on_is_not_waited_for(backend, monkeypatch):
-    _unit(monkeypatch, [readiness.Unit("backstage.service", "activating")], PRODUCTION)
-    assert readiness.wait(backend(503), 60, "backstage.service").reason == WRONG_PASSWORD
+def test_a_start_that_failed_is_not_waited_for(backend, watch):
+    backend(503)
+    outcome = watch(running(), log=PRODUCTION)
+    assert (outcome.reason, outcome.starting) == (WRONG_PASSWORD, False)
 
 
-def test_what_the_run_before_wrote_does_not_count(backend, monkeypatch):
-    stopping = readiness.Unit("backstage.service", "deactivating", ending=True)
-    next_one = readiness.Unit("backstage.service", "activating", invocation="b")
-    states = [*[stopping] * 3, next_one]
-    monkeypatch.setattr(readiness.Unit, "look", lambda self: states.pop(0) if len(states) > 1 else states[0])
-    monkeypatch.setattr(readiness.Unit, "log", lambda self: "" if self.invocation else PRODUCTION)
-    assert readiness.wait(backend(503, 503, 503, 200), 60, "backstage.service").ready
+LOCKED = PRODUCTION.replace(WRONG_PASSWORD, "MigrationLocked: Migration table is already locked")
 
 
-RUNNING = "ActiveState=active SubState=running Job=0 InvocationID=a"
+def test_a_start_that_failed_while_another_host_migrates_is_repeated(backend, watch):
+    backend(503, 503, 200)
+    logs = {"a": LOCKED, "b": ""}
+    states = [running()] * 4 + [running(active="", ending=True)] + [running(invocation="b")]
+    assert watch(*states, log=lambda unit: logs[unit.invocation]).ready
+
+
+def test_a_lock_that_stays_is_reported_in_the_end(backend, watch):
+    backend(503)
+    outcome = watch(running(), log=LOCKED, timeout=0)
+    assert not outcome.starting
+    assert "Migration table is already locked" in outcome.reason
+
+
+def test_a_long_migration_is_told_and_goes_on(backend, watch):
+    backend(503)
+    log = (
+        '{"level":"info","message":"Performing database migration","service":"catalog"}\n'
+        '{"level":"info","message":"[2026] GET /.backstage/health/v1/readiness","type":"incomingRequest"}\n'
+    )
+    outcome = watch(running(), log=log, timeout=0)
+    assert (outcome.ready, outcome.starting) == (False, True)
+    assert outcome.reason == "Performing database migration"
+
+
+def test_what_the_run_before_wrote_does_not_count(backend, watch):
+    backend(503, 503, 503, 200)
+    stopping = running(active="deactivating", ending=True, invocation="")
+    assert watch(*[stopping] * 3, running(), log=lambda unit: "" if unit.invocation else PRODUCTION).ready
 
 
 @pytest.mark.parametrize(
     "after",
     [
-        "ActiveState=active SubState=running Job=7 InvocationID=a",  # a restart waits
-        "ActiveState=deactivating SubState=stop-sigterm Job=7 InvocationID=a",
-        "ActiveState=activating SubState=auto-restart Job=0 InvocationID=a",
-        "ActiveState=inactive SubState=dead Job=7 InvocationID=a",
-        "ActiveState=failed SubState=failed Job=0 InvocationID=a",  # another process has its port
-        "ActiveState=activating SubState=start-post Job=7 InvocationID=b",
-        "ActiveState=active SubState=running Job=0 InvocationID=b",
+        running(ending=True),
+        running(active="deactivating", ending=True),
+        running(active="failed", ending=True),
+        running(invocation="b"),
     ],
+    ids=["a restart waits", "stopping", "failed", "the next run"],
 )
-def test_the_answer_of_a_run_that_ends_is_not_that_of_the_next(backend, monkeypatch, after):
-    left = _systemctl(monkeypatch, RUNNING, after)
-    outcome = readiness.wait(backend(200), 0, "backstage.service")
-    assert (outcome.ready, outcome.answer, len(left)) == (False, "200", 1)
+def test_the_answer_of_a_run_that_ends_is_not_that_of_the_next(backend, watch, after):
+    backend(200)
+    outcome = watch(running(), after, timeout=0)
+    assert (outcome.ready, outcome.answer, outcome.left) == (False, "200", 1)
 
 
-@pytest.mark.parametrize(
-    "state",
-    [
-        RUNNING,
-        "ActiveState=activating SubState=start-post Job=7 InvocationID=a",
-        "ActiveState=active SubState=exited Job=0 InvocationID=a",  # a unit of type oneshot that starts a container
-        "",  # no systemd
-    ],
-)
-def test_the_answer_of_a_run_that_goes_on_counts(backend, monkeypatch, state):
-    _systemctl(monkeypatch, state)
-    assert readiness.wait(backend(200), 0, "backstage.service").ready
+def test_the_next_run_is_awaited(backend, watch):
+    backend(200, 503, 200)
+    outcome = watch(running(), running(active="", ending=True), running(invocation="b"), running(invocation="b"))
+    assert outcome.ready
+    assert outcome.left == 1  # one look at each answer
 
 
-def test_the_next_run_is_awaited(backend, monkeypatch):
-    after = "ActiveState=activating SubState=start-post Job=7 InvocationID=b"
-    to_start = "ActiveState=failed SubState=failed Job=7 InvocationID=a"
-    left = _systemctl(monkeypatch, RUNNING, to_start, after, after, "ActiveState=failed Job=0 InvocationID=b")
-    assert readiness.wait(backend(200, 503, 200), 60, "backstage.service").ready
-    assert len(left) == 1  # one look at each answer
+def test_without_systemd_nothing_is_ready(watch):
+    assert not watch(systemd.Unit(SERVICE), timeout=0).ready
