@@ -7,12 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backstage_database_info
-short_description: Tell whether Backstage would start with the database that its files name
+short_description: Report whether Backstage would start with the database that its files name
 version_added: 1.0.0
 description:
   - Reads the app-config files and the env file of a Backstage app as Backstage 1.55 does, and logs in with them.
-  - Then asks the server what a backend asks at its start. Everything runs in read-only transactions.
-  - Where Backstage would fail, the result says why and what to do, and from which file and line the value came.
+  - Then queries the server for what a backend needs at its start. Everything runs in read-only transactions.
+  - If Backstage would fail, the result contains the reason, what to do, and the file and line that the value came
+    from.
   - With O(login_host) it looks at a server on its own, without any file.
   - No password is in the result.
 author:
@@ -92,8 +93,8 @@ options:
     type: path
   os_user:
     description:
-      - The OS user that Backstage runs as. It has to be let in to the app's files and, where the host is a socket, by
-        the server (peer authentication).
+      - The OS user that Backstage runs as. It must be allowed to read the app's files and, if the host is a socket, to
+        log in to the server (peer authentication).
       - Left out, it is the user that this module runs as.
     type: str
   connect_timeout:
@@ -104,7 +105,7 @@ options:
     description:
       - With V(app), whatever ends Backstage while it reads its configuration counts.
       - With V(database), a fault that does not concern C(backend.database), such as a missing C($include) of a
-        plugin's credentials, is told but does not count.
+        plugin's credentials, is reported but does not count.
     type: str
     choices: [app, database]
     default: app
@@ -127,7 +128,7 @@ EXAMPLES = r"""
     env_file: /opt/backstage/.env
   register: database
 
-- name: Say so
+- name: Show the result
   ansible.builtin.debug:
     var: database.table
 
@@ -150,7 +151,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 would_start:
-  description: Whether Backstage would start; null where that could not be told.
+  description: Whether Backstage would start. Null if that is unknown.
   returned: always
   type: bool
   sample: true
@@ -161,37 +162,37 @@ msg:
   sample: Backstage would start.
 client:
   description: The knex client of the catalog.
-  returned: when it can be told
+  returned: when it is known
   type: str
   sample: pg
 mode:
   description: How plugins are kept apart, in databases or in schemas.
-  returned: with O(directory), when it can be told
+  returned: with O(directory), when it is known
   type: str
   sample: database
 connection:
   description: The catalog's connection as a URL, with the password masked.
-  returned: when it can be told
+  returned: when it is known
   type: str
   sample: postgresql://backstage:********@db.example.com:5432/backstage_plugin_catalog
 host:
   description: The server's name or address, or the directory of its socket.
-  returned: when it can be told
+  returned: when it is known
   type: str
   sample: db.example.com
 port:
   description: The server's port.
-  returned: when it can be told
+  returned: when it is known
   type: int
   sample: 5432
 user:
   description: The role that logs in.
-  returned: when it can be told
+  returned: when it is known
   type: str
   sample: backstage
 tls:
-  description: Whether TLS is asked for.
-  returned: with O(directory), when it can be told
+  description: Whether TLS is used.
+  returned: with O(directory), when it is known
   type: bool
   sample: false
 config_files:
@@ -211,7 +212,7 @@ server_version:
   type: str
   sample: "17.2"
 checks:
-  description: What was asked, in order.
+  description: The checks, in order.
   returned: always
   type: list
   elements: dict
@@ -221,17 +222,17 @@ checks:
       type: str
       sample: create_database
     ok:
-      description: The answer; null where it could not be asked.
+      description: The result. Null if it is unknown.
       type: bool
       sample: false
     message:
-      description: The answer as a sentence.
+      description: The result as a sentence.
       type: str
-      sample: backstage may not make databases, and backstage_plugin_catalog is missing.
+      sample: backstage may not create databases, and backstage_plugin_catalog is missing.
     remedy:
       description: What to do; empty where nothing has to be done.
       type: str
-      sample: Give backstage CREATEDB, or make the databases with backstage as their owner.
+      sample: Give backstage CREATEDB, or create the databases with backstage as their owner.
     fatal:
       description: Whether Backstage does not start because of it.
       type: bool
@@ -254,7 +255,7 @@ databases:
       type: str
       sample: backstage
     size:
-      description: Its size in bytes; null where that may not be asked.
+      description: Its size in bytes; null if the user may not query it.
       type: int
       sample: 9142127
     rows:
@@ -355,7 +356,7 @@ def _sentence(report: check_report.Report, app: bool) -> str:
     if failure:
         return f"{'Backstage would not start: ' if app else ''}{failure.message} {failure.remedy}".rstrip()
     if unknown:
-        return f"Whether Backstage would start could not be told: {unknown.message}"
+        return f"Whether Backstage would start is unknown: {unknown.message}"
     return "Backstage would start." if app else report.checks[0].message
 
 

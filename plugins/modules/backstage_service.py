@@ -89,7 +89,7 @@ units:
   elements: str
   sample: [/etc/systemd/system/backstage.service, /etc/systemd/system/backstage-recovery.service]
 port:
-  description: TCP port that the app-config files tell the backend to listen on. Null if they cannot be read yet.
+  description: TCP port of C(backend.listen) in the app-config files. Null if they cannot be read yet.
   returned: success
   type: int
   sample: 7007
@@ -126,7 +126,7 @@ def _missing_program(settings: service_unit.ServiceSettings, check_mode: bool) -
     if os.access(program, os.X_OK):
         return ""
     error = CollectionError(
-        f"{service_unit.PREFIX}command: there is no program {program} on this host.",
+        f"{service_unit.PREFIX}command: {program} does not exist on this host.",
         "Install it, or correct its path.",
     )
     if not check_mode:

@@ -346,7 +346,7 @@ all:
         assert done.stdout.count('"Backstage would start."') == 2
     else:
         assert done.returncode == 2, done.stdout
-        assert "refuses the password of backstage" in done.stdout
+        assert "rejects the password of backstage" in done.stdout
 
 
 def test_the_playbook_fails_without_a_host(tmp_path):

@@ -166,15 +166,15 @@ class _Walk:
 
     def _schemas(self, login: Login, missing: list[str]) -> None:
         if login.database in missing:
-            self.report.passed("create_schema", f"The database {login.database} is missing; Backstage makes it.")
+            self.report.passed("create_schema", f"The database {login.database} is missing; Backstage creates it.")
             return
         with self.session(login) as session:
             if session.one("SELECT has_database_privilege(current_database(), 'CREATE')"):
-                self.report.passed("create_schema", f"{session.role} may make schemas in {login.database}.")
+                self.report.passed("create_schema", f"{session.role} may create schemas in {login.database}.")
                 return
             self.report.failed(
                 "create_schema",
-                f"{session.role} may not make schemas in {login.database}, which Backstage asks for at every start.",
+                f"{session.role} may not create schemas in {login.database}, which Backstage asks for at every start.",
                 f"GRANT CREATE ON DATABASE {as_identifier(login.database)} TO {as_identifier(session.role)}.",
             )
         raise Stop
@@ -190,13 +190,13 @@ class _Walk:
                     MigrationChecks(self.report, session, plugin.id, self._packages).run(schema)
             elif plugin.ensure_schema:
                 self.report.passed(
-                    f"plugin_{plugin.id}", f"{login.database}, schema {schema} is missing; Backstage makes it."
+                    f"plugin_{plugin.id}", f"{login.database}, schema {schema} is missing; Backstage creates it."
                 )
             else:
                 self.report.failed(
                     f"plugin_{plugin.id}",
-                    f"{login.database}, schema {schema} is missing, and Backstage does not make it.",
-                    f"Make it with {session.role} as its owner"
+                    f"{login.database}, schema {schema} is missing, and Backstage does not create it.",
+                    f"Create it with {session.role} as its owner"
                     + (", or set ensureSchemaExists to true." if plugin.schema else "."),
                 )
 
@@ -204,18 +204,18 @@ class _Walk:
         name, where = f"plugin_{plugin.id}", f"{database}, schema {schema}"
         allowed = "SELECT has_schema_privilege(%s, 'CREATE') AND has_schema_privilege(%s, 'USAGE')"
         if session.one(allowed, schema, schema):
-            self.report.passed(name, f"{session.role} may make tables in {where}.")
+            self.report.passed(name, f"{session.role} may create tables in {where}.")
         elif session.tables_are_usable(schema):
             self.report.warned(
                 name,
-                f"{session.role} may not make tables in {where}: those of today work, "
+                f"{session.role} may not create tables in {where}: those of today work, "
                 "but an update of Backstage that brings new ones fails.",
                 _grant(session.role, schema, database),
             )
         else:
             self.report.failed(
                 name,
-                f"{session.role} may not make tables in {where}"
+                f"{session.role} may not create tables in {where}"
                 + ("." if plugin.schema else "; since PostgreSQL 15 only the database's owner may."),
                 _grant(session.role, schema, database),
             )
@@ -229,8 +229,8 @@ class _Walk:
                 return
             self.report.failed(
                 f"plugin_{plugin.id}",
-                f"{plugin.database} is missing; {maker.user} makes it, and {login.user} may not make tables there.",
-                f"Make the database {plugin.database} with {login.user} as its owner.",
+                f"{plugin.database} is missing; {maker.user} creates it, and {login.user} may not create tables there.",
+                f"Create the database {plugin.database} with {login.user} as its owner.",
             )
         raise Stop
 

@@ -25,9 +25,9 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.co
 # How many connections this user may open in all, and how many others there are: all, this user's, and this user's from
 # this host. What other users' sessions do is not told to everybody, but that they are there.
 _CONNECTIONS = (
-    "SELECT current_setting('max_connections')::int - CASE WHEN r.rolsuper THEN 0 ELSE"
-    " current_setting('superuser_reserved_connections')::int"
-    " + coalesce(current_setting('reserved_connections', true), '0')::int END,"
+    "SELECT current_setting('max_connections')::int - (NOT r.rolsuper)::int *"
+    " (current_setting('superuser_reserved_connections')::int"
+    " + coalesce(current_setting('reserved_connections', true), '0')::int),"
     " count(a.pid)::int, r.rolconnlimit, count(a.pid) FILTER (WHERE a.usename = session_user)::int,"
     " count(a.pid) FILTER (WHERE a.usename = session_user"
     " AND a.client_addr IS NOT DISTINCT FROM inet_client_addr())::int"
@@ -39,8 +39,7 @@ _CONNECTIONS = (
 SUPPORTED_MAJORS = (14, 15, 16, 17, 18)
 # The planner's estimate; null where nothing was analyzed yet (reltuples is -1, and 0 before PostgreSQL 14).
 _ROWS = (
-    "CASE WHEN count(c.oid) > 0 AND max(c.reltuples) < 0 THEN NULL"
-    " ELSE coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint END"
+    "CASE WHEN count(c.oid) = 0 OR max(c.reltuples) >= 0 THEN coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint END"
 )
 
 
@@ -85,21 +84,23 @@ class Session:
         return [name for name in dict.fromkeys(wanted) if name not in there]
 
     def creates(self, missing: Sequence[str] = ()) -> None:
-        """Whether this role may make databases, and needs to."""
+        """Whether this role may create databases, and needs to."""
         name, role = "create_database", self.role
-        remedy = f"Give {role} CREATEDB, or make the databases with {role} as their owner."
+        remedy = f"Give {role} CREATEDB, or create the databases with {role} as their owner."
         if self.one("SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"):
-            self._report.passed(name, f"{role} may make databases.")
+            self._report.passed(name, f"{role} may create databases.")
         elif missing:
             are = "is" if len(missing) == 1 else "are"
             self._report.failed(
-                name, f"{role} may not make databases, and {' and '.join(missing)} {are} missing.", remedy
+                name, f"{role} may not create databases, and {' and '.join(missing)} {are} missing.", remedy
             )
         else:
-            self._report.warned(name, f"{role} may not make databases: a new plugin needs one made for it.", remedy)
+            self._report.warned(
+                name, f"{role} may not create databases: a new plugin needs one created for it.", remedy
+            )
 
     def shares_public(self) -> bool:
-        """Whether this role may make tables in a database that another one makes (all may, before PostgreSQL 15)."""
+        """Whether this role may create tables in a database that another one makes (all may, before PostgreSQL 15)."""
         superuser = self.one("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")
         return bool(superuser) or self._connection.server_version < 150000
 
@@ -140,7 +141,7 @@ class Session:
         if self.one("SELECT pg_is_in_recovery()"):
             report.failed(
                 "standby",
-                "The server is a standby, which takes no changes; Backstage makes some at each start.",
+                "The server is a standby, which takes no changes. Backstage writes to its database at each start.",
                 "Correct host and port of backend.database.connection, or promote the standby.",
             )
         elif (

@@ -139,7 +139,7 @@ class Target:
         if schema_prefix and not re.match(r"[a-zA-Z_][a-zA-Z0-9_]*\Z", schema_prefix, re.ASCII):
             raise TargetError(
                 "configuration",
-                f"{KEY}.schemaPrefix is {schema_prefix!r}, which Backstage refuses.",
+                f"{KEY}.schemaPrefix is {schema_prefix!r}, which Backstage rejects.",
                 "Begin it with a letter or an underscore, and use only letters, digits and underscores.",
             )
         self.prefix = schema_prefix if self.mode == "schema" else prefix
@@ -240,7 +240,7 @@ class Target:
         if kind_of not in (None, "", "default"):
             raise TargetError(
                 "connection",
-                f"{KEY}.connection.type is {js_string(kind_of)!r}, which Backstage refuses.",
+                f"{KEY}.connection.type is {js_string(kind_of)!r}, which Backstage rejects.",
                 "Remove it, or use default, azure, cloudsql or rds.",
             )
         return connection
@@ -249,7 +249,7 @@ class Target:
         if isinstance(value, dict):
             return value
         if not isinstance(value, str):
-            raise TargetError("connection", f"{key} is {kind(value)}.", "Make it a mapping with host, port and so on.")
+            raise TargetError("connection", f"{key} is {kind(value)}.", "Use a mapping with host, port and so on.")
         try:
             return parse_url(value, self._config.ids)
         except ValueError as error:
@@ -272,7 +272,7 @@ class Target:
             raise TargetError(
                 "connection",
                 f"{KEY}.connection{self._place(f'{KEY}.connection')} is a text that names no user; "
-                "where it is no URL at all, Backstage looks for a host named base.",
+                "where it is not a URL at all, Backstage looks for a host named base.",
                 "Write postgresql://USER:PASSWORD@HOST:PORT, or a mapping with host, port, user and password.",
             )
         if not user:
@@ -328,8 +328,8 @@ class Target:
         if not all(isinstance(text, str) for text in texts):
             raise TargetError(
                 "tls",
-                f"{KEY}.connection.ssl.ca{self._place(f'{KEY}.connection.ssl.ca')} is no text, which the TLS of "
-                "Backstage refuses.",
+                f"{KEY}.connection.ssl.ca{self._place(f'{KEY}.connection.ssl.ca')} is not a string, which the TLS of "
+                "Backstage rejects.",
                 "Give the certificate itself, or {$file: ca.pem}.",
             )
         # Only what is in a list is trusted, even if that is nothing; an empty text is as if not given.

@@ -56,7 +56,7 @@ def login_failed(report: Report, login: Login, target: Target | None, error: Pos
     elif reason == "password":
         report.failed(
             "login",
-            f"The server at {where} refuses the password of {login.user}{target.password_place(login)}.",
+            f"The server at {where} rejects the password of {login.user}{target.password_place(login)}.",
             "Correct it there, or set that of the role; mind that Backstage trims what comes from a variable.",
         )
     elif reason == "no_connect":
@@ -90,5 +90,5 @@ def _login_remedy(login: Login, reason: str, text: str) -> str:
     if "no free connection" in text:
         return f"End some connections, or raise max_connections or the CONNECTION LIMIT of {login.user}."
     if "no database" in text:
-        return f"Make the database {login.database} with {login.user} as its owner, or correct its name."
+        return f"Create the database {login.database} with {login.user} as its owner, or correct its name."
     return "Correct the server, or backend.database.connection."

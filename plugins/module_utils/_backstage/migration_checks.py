@@ -22,7 +22,7 @@ _TABLES = (
     "SELECT c.relname, pg_catalog.has_table_privilege(c.oid, 'SELECT') FROM pg_catalog.pg_class c"
     " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind IN ('r', 'p')"
     " AND c.relname ~ 'knex_migrations(_lock)?$' AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid"
-    " = c.oid AND a.attname = CASE WHEN c.relname ~ '_lock$' THEN 'is_locked' ELSE 'migration_time' END) ORDER BY 1"
+    " = c.oid AND (a.attname, c.relname ~ '_lock$') IN (('is_locked', true), ('migration_time', false))) ORDER BY 1"
 )
 _SESSIONS = (
     "SELECT pid, usename, coalesce(host(client_addr), 'this host'), to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'),"

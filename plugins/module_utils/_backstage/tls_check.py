@@ -59,7 +59,7 @@ def check_tls(report: Report, login: Login) -> None:
             if plain.recv(1) != b"S":
                 report.failed(
                     "tls",
-                    f"The server at {where} speaks no TLS, and Backstage is told to use it.",
+                    f"The server at {where} speaks no TLS, and Backstage is configured to use it.",
                     "Turn on ssl in PostgreSQL, or remove backend.database.connection.ssl (or PGSSLMODE).",
                 )
                 raise Stop
