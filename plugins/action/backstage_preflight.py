@@ -21,6 +21,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.hos
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.preflight import (
     connection_problems,
+    default_addresses,
     iterations_problems,
     password_problems,
     reach_problems,
@@ -86,6 +87,8 @@ class ActionModule(ActionBase):
         """Sentences about the host and what one role is to do there; `result` gets what the role has to install."""
         request = package_request(arguments)
         host = probed(self, facts)
+        if arguments["scope"] == "database" and arguments["listen_addresses"] is None:
+            arguments["listen_addresses"] = default_addresses(host.servers)
         problems = [*_CHECKS[arguments["scope"]](arguments, facts)]
         if not [*version_problems(arguments["version"])]:
             problems = [*host_problems(host, request), *problems]

@@ -10,8 +10,8 @@ module: postgresql_config
 short_description: Creates a PostgreSQL cluster, and sets its settings and access rules
 version_added: 1.0.0
 description:
-  - Finds the cluster of a host, creates it if it is missing, enables its start at boot, starts it, and sets its
-    settings and access rules.
+  - Finds the cluster of a host, creates it if it is missing, starts it, and sets its settings and access rules.
+  - Manages only what is given. No setting, rule or start mode of an existing cluster is changed otherwise.
   - The settings go to a file of their own in the directory of settings files (C(conf.d)), the access rules to a marked
     block at the top of C(pg_hba.conf), where the first match takes precedence. Every other byte of C(pg_hba.conf) is
     kept. If C(postgresql.conf) includes no such directory, a marked block at its end does.
@@ -19,8 +19,18 @@ description:
     rolled back, the server runs as before, and the module fails with PostgreSQL's own reason.
   - The server is reloaded where a reload is enough, and restarted only when a setting of this module waits for it.
   - A setting that another file or C(ALTER SYSTEM) overrides is rejected, with the place.
-  - A cluster that Patroni or another manager supervises is rejected, and nothing is changed.
+  - A standby, and a cluster that Patroni or another manager supervises, are rejected, and nothing is changed.
+  - With C(--check --diff), the diff shows for every setting the value in force, where it comes from, the new value, and
+    whether it takes a reload or a restart. It also shows the rules that new ones narrow.
 options:
+  portal:
+    description:
+      - Name of the portal whose settings and access rules these are. Several portals can share a cluster.
+      - The settings file (C(zz-backstage-NAME.conf)) and the block of C(pg_hba.conf) carry it, and a run changes those
+        of its own portal only. The file and the block of version 1.0.0, which named no portal, are adopted.
+      - Two portals with different values of one setting are rejected.
+    type: str
+    default: backstage
   version:
     description:
       - Major version, for example V(17).
@@ -121,6 +131,29 @@ options:
       - Where the first rule of C(pg_hba.conf) that matches it there has the method V(ident) or V(trust), rules with
         V(scram-sha-256) for this user follow those of O(access_rules). Without O(access_rules) nothing is added.
     type: str
+  start_at_boot:
+    description:
+      - Whether the server is to start with the host. V(true) sets C(start.conf) to V(auto) and enables the service.
+        V(false) changes nothing.
+      - "Default: V(true) for a new cluster; an existing one is not changed."
+    type: bool
+  login_user:
+    description:
+      - Database user with the SUPERUSER attribute, with whom the module queries the server through its socket.
+      - "Default: the name of the cluster's owner."
+    type: str
+  login_password:
+    description: Password of O(login_user), if C(pg_hba.conf) requires one on the socket.
+    type: str
+  login_db:
+    description: Database to connect to.
+    type: str
+    default: postgres
+  variable_prefix:
+    description:
+      - Prefix of option names in error messages. A role sets it so that messages name the role's variables.
+    type: str
+    default: ""
   minimum_version:
     description: Oldest major version that is accepted. An older server is rejected before anything is changed.
     type: int
@@ -140,7 +173,8 @@ options:
     default: true
   state:
     description:
-      - V(absent) removes the settings file and the block of access rules, and loads what is left. The cluster stays.
+      - V(absent) removes the portal's settings file and its block of access rules, and loads what is left. The cluster
+        and its databases stay.
     type: str
     choices: [present, absent]
     default: present
@@ -248,6 +282,17 @@ restarted:
   description: Whether the server was restarted.
   returned: success
   type: bool
+changes:
+  description: The settings whose values in force change.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: work_mem
+      before: 4MB
+      place: default
+      after: 64MB
+      effect: reload
 pending_restart:
   description: Names of the settings that wait for a restart, whoever has set them.
   returned: success
@@ -259,15 +304,16 @@ msg:
   type: str
 """
 
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils._errors import reported_by
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, reported_by
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_block import with_block
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import (
     CONNECTION_TYPES,
     METHODS,
     access_rules,
-    with_block,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_change import (
     WantedConfig,
@@ -280,6 +326,11 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cu
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.loopback_rules import loopback_rules
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.platform import detect
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.portals import (
+    checked_portal,
+    option_names,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_state import Login
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.settings import normal_settings
 
 RULE_SPEC = {
@@ -292,6 +343,7 @@ RULE_SPEC = {
     "secret_options": {"type": "dict", "default": {}, "no_log": True},
 }
 ARGUMENT_SPEC = {
+    "portal": {"type": "str", "default": "backstage"},
     "version": {"type": "int"},
     "cluster": {"type": "str", "default": "main"},
     "create": {"type": "bool"},
@@ -300,6 +352,11 @@ ARGUMENT_SPEC = {
     "settings": {"type": "dict"},
     "access_rules": {"type": "list", "elements": "dict", "options": RULE_SPEC},
     "password_user": {"type": "str", "no_log": False},
+    "start_at_boot": {"type": "bool"},
+    "login_user": {"type": "str"},
+    "login_password": {"type": "str", "no_log": True},
+    "login_db": {"type": "str", "default": "postgres"},
+    "variable_prefix": {"type": "str", "default": ""},
     "minimum_version": {"type": "int", "default": 14},
     "restart": {"type": "bool", "default": True},
     "supervisor": {"type": "str", "choices": ["patroni"]},
@@ -309,17 +366,22 @@ _KEYS = ("created", "host", "port", "started", "reloaded", "restarted", "pending
 
 
 def run(params, check):
-    """What the module does: the result's keys."""
+    """What the module does: the result's keys, and the `ConfigResult`."""
     present = params["state"] == "present"
     wanted = _wanted(params, params["version"])
-    create = params["create"] if present else False
     choice = ClusterChoice(
-        params["version"], params["cluster"], create, params["minimum_version"], params["supervisor"] or ""
+        params["version"],
+        params["cluster"],
+        params["create"] if present else False,
+        params["minimum_version"] if present else 0,
+        params["supervisor"] or "",
+        checked_portal(params["portal"]),
+        Login(params["login_user"], params["login_password"], params["login_db"]),
     )
     with current_config(detect(), choice, may_be_missing=not present, bare_host=check) as current:
         if current.exists:
             wanted = supervised(_wanted(params, current.cluster.version), current.cluster)
-            wanted = _with_loopback(wanted, params["password_user"], current.files.access)
+            wanted = _with_loopback(wanted, params["password_user"], params["portal"], current.files.access)
         change = plan(current, wanted)
         done = change.preview() if check else change.apply()
         online = wanted.online if current.exists else present and not check
@@ -327,6 +389,7 @@ def run(params, check):
         return {
             "changed": done.changed,
             "cluster": _shown(current.cluster, done, status),
+            "changes": [asdict(change) for change in done.changes],
             **{name: getattr(done, name) for name in _KEYS},
             **_message(current, check, present),
         }, done
@@ -334,21 +397,22 @@ def run(params, check):
 
 def _wanted(params, version):
     if params["state"] == "absent":
-        return WantedConfig({}, [], present=False, online=False, at_boot=False, restart=params["restart"])
+        return WantedConfig({}, [], present=False, online=False, restart=params["restart"])
     settings, rules = params["settings"], params["access_rules"]
     return WantedConfig(
         None if settings is None else normal_settings(settings),
         None if rules is None else access_rules(rules, version),
+        at_boot=params["start_at_boot"],
         restart=params["restart"],
         locale=params["locale"],
         initdb_options=params["initdb_options"],
     )
 
 
-def _with_loopback(wanted, user, access):
+def _with_loopback(wanted, user, portal, access):
     if not wanted.present or wanted.rules is None or not user:
         return wanted
-    rest = with_block(access.data or b"", [], access.path)
+    rest = with_block(access.data or b"", portal, [], adopt=True, path=access.path)
     return replace(wanted, rules=[*wanted.rules, *loopback_rules(rest, user, wanted.rules)])
 
 
@@ -373,17 +437,39 @@ class _Module(AnsibleModule):
         super()._log_invocation()
 
 
+def _diff(done, cluster):
+    """The files, then what the change means to the server."""
+    pairs = [(path, old, new) for path, old, new in done.differences]
+    changes = [
+        (f"{one.name} = {one.before!r} ({one.place})", f"{one.name} = {one.after!r} ({one.effect})")
+        for one in done.changes
+    ]
+    boot = [("no", "yes")] if done.at_boot else []
+    for title, lines in (("settings in force", changes), ("rules in force", done.narrowed), ("start at boot", boot)):
+        if lines:
+            old, new = ("".join(f"{line}\n" for line in column) for column in zip(*lines))
+            pairs.append((f"cluster {cluster['version']}/{cluster['name']}: {title}", old, new))
+    return [{"before": old, "after": new, "before_header": path, "after_header": path} for path, old, new in pairs]
+
+
+@contextmanager
+def _named(prefix):
+    """Errors name options as O(x); a role's user knows them as variables with the role's prefix."""
+    try:
+        yield
+    except CollectionError as error:
+        raise CollectionError(option_names(str(error), prefix)) from error
+
+
 def main():
     module = _Module(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    with reported_by(module):
+    prefix = module.params["variable_prefix"]
+    with reported_by(module), _named(prefix):
         result, done = run(module.params, module.check_mode)
     for warning in done.warnings:
-        module.warn(warning)
+        module.warn(option_names(warning, prefix))
     if module._diff:
-        result["diff"] = [
-            {"before": old, "after": new, "before_header": path, "after_header": path}
-            for path, old, new in done.differences
-        ]
+        result["diff"] = _diff(done, result["cluster"])
     module.exit_json(**result)
 
 

@@ -54,7 +54,7 @@ class Made:
         self.name = f"t_{os.urandom(4).hex()}"
         self.port = free_port()
         self.config = pathlib.Path(f"/etc/postgresql/{VERSION}/{self.name}")
-        self.settings_file = self.config / "conf.d" / "zz-devportal-backstage.conf"
+        self.settings_file = self.config / "conf.d" / "zz-backstage-backstage.conf"
         self.access_file = self.config / "pg_hba.conf"
         self._run = run_module
 
@@ -198,7 +198,8 @@ class TestMaking:
         assert result["changed"]
         assert result["created"]
         assert f"Cluster {VERSION}/{one.name} would be created" in result["msg"]
-        assert len(result["diff"]) == 2
+        titles = [entry["before_header"].rsplit("/", 1)[1] for entry in result["diff"]]
+        assert titles == ["zz-backstage-backstage.conf", "pg_hba.conf", f"{one.name}: start at boot"]
         assert not one.config.exists()
 
     @pytest.mark.parametrize("check", [True, False])
@@ -222,32 +223,43 @@ class TestMaking:
         assert "port" in one.run({"port": "abc"})["msg"]
         assert not one.config.exists()
 
-    def test_start_at_boot_and_online(self, made):
+    @pytest.mark.parametrize("mode", [b"manual", b"disabled"])
+    def test_start_at_boot_and_online(self, made, mode):
+        """start.conf changes on request alone."""
         start = made.config / "start.conf"
         old = start.read_bytes()
         made.control("stop")
-        start.write_bytes(old.replace(b"\nauto\n", b"\ndisabled\n"))
-        result = made.run(check=True)
-        assert result["changed"]
-        assert result["started"]
-        assert made.cluster().status == "down"
-        result = made.ok()
-        assert result["changed"]
-        assert result["started"]
-        assert start.read_bytes() == old
-        made.is_quiet()
+        changed = old.replace(b"\nauto\n", b"\n" + mode + b"\n")
+        start.write_bytes(changed)
+        try:
+            if mode == b"disabled":
+                text = made.run()["msg"]
+                assert "its server is down, and its start is disabled. Set start_at_boot to true" in text
+            else:
+                assert made.ok()["started"]
+                assert not made.ok()["changed"]
+            assert start.read_bytes() == changed
+            foretold = made.run(start_at_boot=True, check=True, diff=True)
+            assert "start at boot" in foretold["diff"][-1]["before_header"]
+            assert made.ok(start_at_boot=True)["changed"]
+            assert start.read_bytes() == old
+            made.is_quiet()
+        finally:
+            start.write_bytes(old)
 
     @pytest.mark.parametrize("mode", [b"manual", b"disabled"])
     @pytest.mark.parametrize("check", [True, False])
     def test_a_refusal_leaves_the_start_as_it_was(self, made, mode, check):
         start = made.config / "start.conf"
         made.control("stop")
-        start.write_bytes(start.read_bytes().replace(b"\nauto\n", b"\n" + mode + b"\n"))
+        old = start.read_bytes()
+        start.write_bytes(old.replace(b"\nauto\n", b"\n" + mode + b"\n"))
         before = {path: value[0] for path, value in made.files().items()}
-        result = made.run({"work_mem": "12XB"}, check=check)
+        result = made.run({"work_mem": "12XB"}, check=check, start_at_boot=True)
         assert "No setting or rule was changed" in result["msg"]
         assert {path: value[0] for path, value in made.files().items()} == before
         assert made.cluster().status == "down"
+        start.write_bytes(old)
 
     def test_a_refusal_leaves_a_new_cluster_for_the_next_run(self, run_module):
         one = Made(run_module)
@@ -267,8 +279,9 @@ class TestSettings:
         wish = {"work_mem": "7MB", "log_line_prefix": "it's \\ %m ", "log_connections": False}
         foretold = made.run(wish, check=True, diff=True)
         assert (foretold["changed"], foretold["reloaded"], foretold["restarted"]) == (True, True, False)
-        (difference,) = foretold["diff"]
+        difference, in_force = foretold["diff"]
         assert difference["after_header"] == str(made.settings_file)
+        assert in_force["after"] == ("log_line_prefix = \"it's \\\\ %m \" (reload)\nwork_mem = '7MB' (reload)\n")
         assert "work_mem = '7MB'" in difference["after"]
         assert "work_mem" not in difference["before"]
         made.is_quiet()
@@ -331,7 +344,7 @@ class TestSettings:
 
     def test_a_port_in_use(self, made, postgres_server):
         text = made.refused({"port": postgres_server.port})
-        assert f"port: {postgres_server.port} is already used by process" in text
+        assert f"settings: port {postgres_server.port} is already used by process" in text
         assert "(postgres)" in text
 
     def test_a_restart_that_fails(self, made):
@@ -340,11 +353,12 @@ class TestSettings:
         assert "could not map anonymous shared memory" in text or "shared memory" in text
         assert made.query("SHOW shared_buffers") == [("16MB",)]
 
-    @pytest.mark.parametrize("addresses", [["192.0.2.7"], ["localhost", "192.0.2.7"]])
-    def test_an_address_that_is_not_ours(self, made, addresses):
-        text = made.put_back({"listen_addresses": addresses})
-        assert "192.0.2.7" in text
-        assert "Cannot assign requested address" in text
+    @pytest.mark.parametrize("check", [True, False])
+    @pytest.mark.parametrize("address", ["192.0.2.7", "nosuch.invalid"])
+    def test_an_address_that_is_not_ours(self, made, address, check):
+        """Found before a restart, which would be in vain."""
+        text = made.refused({"listen_addresses": ["localhost", address]}, check=check)
+        assert f'listen_addresses has "{address}", which' in text
 
     def test_a_certificate_that_is_not_there(self, made):
         text = made.put_back({"ssl": True, "ssl_cert_file": "/nowhere/server.crt"})
@@ -356,7 +370,12 @@ class TestSettings:
             for check in (True, False):
                 text = made.run({"work_mem": "5MB"}, check=check)["msg"]
                 assert "settings: work_mem is overridden in" in text
-                assert "ALTER SYSTEM RESET work_mem" in text
+                assert 'Run "ALTER SYSTEM RESET work_mem", or remove work_mem from settings.' in text
+                text = made.run({"work_mem": "5MB"}, check=check, variable_prefix="backstage_postgresql_")["msg"]
+                assert text.startswith("backstage_postgresql_settings: work_mem is overridden in")
+                assert text.endswith("or remove work_mem from backstage_postgresql_settings.")
+                # What nobody asks for may be as it is.
+                assert not made.run(check=check)["failed"]
             assert b"work_mem" not in made.settings_file.read_bytes()
             made.ok({"work_mem": "9MB"})
         finally:
@@ -367,6 +386,7 @@ class TestSettings:
         old = main.read_bytes()
         main.write_bytes(old + b"work_mem = '9MB'\n")
         try:
+            assert made.run({"work_mem": "5MB"}, check=True)["failed"]
             text = made.run({"work_mem": "5MB"})["msg"]
             assert f"work_mem is overridden in {main}, line {len(old.splitlines()) + 1}" in text
             assert b"work_mem" not in made.settings_file.read_bytes()
@@ -452,7 +472,7 @@ class TestRules:
         made.ok()
         data = made.access_file.read_bytes()
         assert data.endswith(bare)
-        assert data.startswith(b"# BEGIN devportal.backstage")
+        assert data.startswith(b"# BEGIN devportal.backstage access rules of portal backstage (")
         assert made.query("SELECT type, user_name, address FROM pg_hba_file_rules LIMIT 1") == [
             ("host", ["backstage"], "10.0.0.0")
         ]
@@ -658,3 +678,287 @@ class TestAbsent:
 
     def test_no_cluster(self, run_module):
         assert not Made(run_module).ok(state="absent")["changed"]
+
+
+class TestExisting:
+    """A cluster that was there before, configured by somebody else."""
+
+    @pytest.fixture
+    def existing(self, run_module):
+        one = Made(run_module)
+        command = ["pg_createcluster", "--port", str(one.port), "--start-conf", "manual"]
+        subprocess.run([*command, str(VERSION), one.name, "--", "--no-sync"], check=True, capture_output=True)
+        main = one.config / "postgresql.conf"
+        mine = "listen_addresses = '*'\npassword_encryption = md5\nfsync = off\nshared_buffers = 8MB\n"
+        # Before what includes conf.d, as in the lines that Debian has for them.
+        main.write_text(mine + main.read_text())
+        one.control("start")
+        yield one
+        one.drop()
+
+    def test_nothing_is_managed_that_was_not_asked_for(self, existing):
+        before = existing.files(), existing.query("SELECT pg_postmaster_start_time(), pg_conf_load_time()")
+        for check in (True, False):
+            result = existing.module(version=VERSION, cluster=existing.name, settings={}, access_rules=[], check=check)
+            assert not result["failed"], result["msg"]
+            assert not result["changed"]
+        assert (existing.files(), existing.query("SELECT pg_postmaster_start_time(), pg_conf_load_time()")) == before
+        assert existing.query("SHOW listen_addresses") == [("*",)]
+
+    def test_what_will_change_is_shown(self, existing):
+        settings = {"work_mem": "64MB", "listen_addresses": ["localhost"], "max_connections": 100}
+        rules = [{"type": "host", "users": ["shop"], "address": "127.0.0.1/32", "method": "reject"}]
+        arguments = {"version": VERSION, "cluster": existing.name, "settings": settings, "access_rules": rules}
+        foretold = existing.module(check=True, diff=True, **arguments)
+        main = f"{existing.config}/postgresql.conf"
+        assert foretold["changes"] == [
+            {"name": "listen_addresses", "before": "*", "place": f"{main}, line 1", "after": "localhost",
+             "effect": "restart"},
+            {"name": "work_mem", "before": "4MB", "place": "default", "after": "64MB", "effect": "reload"},
+        ]  # fmt: skip
+        shown = {entry["before_header"].split(": ")[-1]: entry for entry in foretold["diff"]}
+        assert f"listen_addresses = '*' ({main}, line 1)\n" in shown["settings in force"]["before"]
+        assert "listen_addresses = 'localhost' (restart)\n" in shown["settings in force"]["after"]
+        assert "host all all 127.0.0.1/32" in shown["rules in force"]["before"]
+        assert "(now first: host all shop 127.0.0.1/32 reject)" in shown["rules in force"]["after"]
+        done = existing.module(**arguments)
+        assert done["changes"] == foretold["changes"]
+        assert existing.module(**arguments)["changes"] == []
+
+    def test_two_portals(self, existing):
+        port = {"version": VERSION, "cluster": existing.name}
+        wishes = {
+            "a": {"settings": {"work_mem": "64MB", "max_connections": 50}, "access_rules": RULES},
+            "b": {"settings": {"max_connections": "50"}, "access_rules": [{**RULES[0], "users": ["b"]}]},
+        }
+        before = existing.files()
+        for portal, wish in wishes.items():
+            assert existing.module(portal=portal, **port, **wish)["changed"]
+        for portal, wish in [*wishes.items()] * 2:
+            result = existing.module(portal=portal, **port, **wish)
+            assert {key: result[key] for key in NOTHING_DONE} == NOTHING_DONE
+        users = existing.query("SELECT user_name FROM pg_hba_file_rules ORDER BY line_number LIMIT 2")
+        assert users == [(["backstage"],), (["b"],)]
+        for check in (True, False):
+            text = existing.module(portal="b", settings={"max_connections": 60}, check=check, **port)["msg"]
+            assert 'max_connections = "60" of portal "b" contradicts "50" of portal "a"' in text
+        # The same value in another unit is no contradiction.
+        result = existing.module(portal="b", settings={"max_connections": 50, "work_mem": "65536kB"}, **port)
+        assert not result["failed"], result["msg"]
+        # What a portal no longer wants goes, and what the other has stays.
+        assert existing.module(portal="a", settings={}, **port)["changed"]
+        assert existing.query("SHOW work_mem") == [("64MB",)]
+        assert existing.module(portal="b", state="absent", **port)["changed"]
+        assert existing.query("SHOW work_mem") == [("4MB",)]
+        assert existing.query("SELECT user_name FROM pg_hba_file_rules LIMIT 1") == [(["backstage"],)]
+        assert existing.module(portal="a", state="absent", **port)["changed"]
+        assert {path: value[0] for path, value in existing.files().items()} == {
+            path: value[0] for path, value in before.items()
+        }
+
+    def test_version_1_0_0_is_adopted(self, existing):
+        old = existing.config / "conf.d" / "zz-devportal-backstage.conf"
+        old.write_text("# Managed by Ansible\nlisten_addresses = 'localhost'\nwork_mem = '64MB'\n")
+        note = "(managed by Ansible: changes inside are lost on its next run)"
+        rules = existing.access_file.read_text()
+        existing.access_file.write_text(
+            f"# BEGIN devportal.backstage access rules {note}\nhost\tall\tbackstage\t10.0.0.0/8\tscram-sha-256\n"
+            f"# END devportal.backstage access rules\n{rules}"
+        )
+        existing.control("restart")
+        port = {"version": VERSION, "cluster": existing.name}
+        # Another portal's run leaves it alone.
+        assert not existing.module(portal="other", settings={}, access_rules=[], **port)["changed"]
+        assert old.exists()
+        result = existing.module(settings={"work_mem": "64MB"}, access_rules=RULES, **port)
+        assert [(one["name"], one["before"], one["after"]) for one in result["changes"]] == [
+            ("listen_addresses", "localhost", "*")
+        ]
+        assert not old.exists()
+        assert existing.access_file.read_text().count("10.0.0.0/8") == 1
+        assert not existing.module(settings={"work_mem": "64MB"}, access_rules=RULES, **port)["changed"]
+        assert existing.module(state="absent", **port)["changed"]
+        assert existing.access_file.read_text() == rules
+
+    @pytest.mark.parametrize("path", ["/etc/passwd", "/var/lib/postgresql/pg_hba.conf", "/etc/postgresql/../passwd"])
+    def test_paths_of_the_server_s_choice(self, existing, path):
+        """A superuser of the database must not choose which file root writes."""
+        existing.query(f"ALTER SYSTEM SET hba_file = '{path}'")
+        passwd = pathlib.Path("/etc/passwd").read_bytes()
+        for check in (True, False):
+            result = existing.module(version=VERSION, cluster=existing.name, access_rules=RULES, check=check, diff=True)
+            assert f"its hba_file is {path}, which is outside of its directories" in result["msg"]
+            assert 'Run "ALTER SYSTEM RESET hba_file"' in result["msg"]
+            assert "root:" not in json.dumps(result)
+        assert pathlib.Path("/etc/passwd").read_bytes() == passwd
+
+    def test_a_link_of_the_owner_s(self, existing):
+        """Its OS user must not choose it either."""
+        existing.access_file.unlink()
+        existing.access_file.symlink_to("/etc/passwd")
+        os.chown(existing.access_file, *owner_of(existing.config), follow_symlinks=False)
+        passwd = pathlib.Path("/etc/passwd").read_bytes()
+        result = existing.module(version=VERSION, cluster=existing.name, access_rules=RULES)
+        assert result["failed"]
+        assert pathlib.Path("/etc/passwd").read_bytes() == passwd
+
+    def test_a_link_of_root_s(self, existing):
+        real = pathlib.Path(f"/etc/postgresql/hba-of-{existing.name}")
+        shutil.move(existing.access_file, real)
+        existing.access_file.symlink_to(real)
+        try:
+            result = existing.module(version=VERSION, cluster=existing.name, access_rules=RULES)
+            assert not result["failed"], result["msg"]
+            assert existing.access_file.is_symlink()
+            assert existing.query("SELECT user_name FROM pg_hba_file_rules LIMIT 1") == [(["backstage"],)]
+        finally:
+            real.unlink()
+
+    def test_the_socket_asks_for_a_password(self, existing):
+        existing.query("SET password_encryption = 'scram-sha-256'; ALTER ROLE postgres PASSWORD 'geheim'")
+        existing.access_file.write_text(existing.access_file.read_text().replace("peer", "scram-sha-256"))
+        existing.control("reload")
+        arguments = {"version": VERSION, "cluster": existing.name, "settings": {"work_mem": "5MB"}}
+        assert existing.module(**arguments)["failed"]
+        result = existing.module(login_password="geheim", **arguments)
+        assert not result["failed"], result["msg"]
+        assert result["reloaded"]
+
+    def test_another_manager(self, existing):
+        """Patroni's server has no external_pid_file, but a parent that is no init system."""
+        with supervised(existing) as environment:
+            arguments = {"version": VERSION, "cluster": existing.name, "settings": {"work_mem": "5MB"}}
+            before = existing.files()
+            result = existing._run("postgresql_config", env=environment, **arguments)
+            assert "is managed by patroni" in result["msg"]
+            assert "backstage_postgresql_ha" in result["msg"]
+            assert existing.files() == before
+
+
+def owner_of(path):
+    info = path.stat()
+    return info.st_uid, info.st_gid
+
+
+@contextlib.contextmanager
+def supervised(existing):
+    """A pg_lsclusters that reports the cluster as Patroni's, as postgresql-common does."""
+    folder = existing.config / "bin"
+    folder.mkdir()
+    real = shutil.which("pg_lsclusters")
+    script = folder / "pg_lsclusters"
+    name = f'"cluster":"{existing.name}"'
+    script.write_text(f'#!/bin/sh\n{real} "$@" | sed \'s/{name}/{name},"supervisor":"patroni"/\'\n')
+    script.chmod(0o755)
+    yield {"PATH": f"{folder}:{os.environ['PATH']}"}
+    shutil.rmtree(folder)
+
+
+class TestStandby:
+    @pytest.fixture
+    def standby(self, made, run_module):
+        """A standby of `made`."""
+        made.ok(rules=[{"type": "local", "databases": ["replication"], "users": ["postgres"], "method": "peer"}])
+        one = Made(run_module)
+        command = ["pg_createcluster", "--port", str(one.port), "--start-conf", "manual", str(VERSION), one.name]
+        subprocess.run([*command, "--", "--no-sync"], check=True, capture_output=True)
+        data = f"/var/lib/postgresql/{VERSION}/{one.name}"
+        shutil.rmtree(data)
+        primary = made.cluster()
+        binary = f"/usr/lib/postgresql/{VERSION}/bin/pg_basebackup"
+        backup = ["-h", primary.socket_directory, "-p", str(made.port), "-R", "-N", "-c", "fast", "-D", data]
+        subprocess.run(["runuser", "-u", "postgres", "--", binary, *backup], check=True, capture_output=True, cwd="/")
+        (one.config / "conf.d" / "small.conf").write_text("shared_buffers = 16MB\nfsync = off\n")
+        yield one
+        one.drop()
+
+    def test_named_before_anything_is_written(self, made, standby):
+        before = standby.files()
+        place = f"{made.cluster().socket_directory}:{made.port}"
+        for online in (False, True):
+            if online:
+                standby.control("start")
+            for check in (True, False):
+                arguments = {"version": VERSION, "cluster": standby.name, "settings": {"work_mem": "5MB"}}
+                result = standby.module(check=check, **arguments)
+                assert f"is a standby of {place}, which takes no changes" in result["msg"]
+        assert standby.files() == before
+
+
+class TestNewCluster:
+    def test_a_port_that_moved_is_reported(self, run_module):
+        """The usual port is that of this machine's own cluster."""
+        if not any(cluster.port == 5432 for cluster in Debian().clusters()):
+            pytest.skip("no cluster of this machine has port 5432")
+        one = Made(run_module)
+        arguments = {"version": VERSION, "cluster": one.name, "create": True, "settings": {"fsync": False}}
+        try:
+            foretold = one.module(check=True, **arguments)
+            result = one.module(initdb_options=["--no-sync"], **arguments)
+            assert result["port"] != 5432
+            for said in (foretold, result):
+                assert "because 5432 is already used by cluster" in json.dumps(said["warnings"])
+        finally:
+            one.drop()
+
+    @pytest.mark.once
+    def test_another_os_user_owns_it(self, run_module):
+        one = Made(run_module)
+        subprocess.run(["useradd", "--system", "--no-create-home", one.name], check=True)
+        try:
+            command = ["pg_createcluster", "--user", one.name, "--port", str(one.port), str(VERSION), one.name]
+            subprocess.run([*command, "--", "--no-sync"], check=True, capture_output=True)
+            result = one.module(version=VERSION, cluster=one.name, settings={"work_mem": "5MB", "fsync": False})
+            assert not result["failed"], result["msg"]
+            assert (result["started"], result["cluster"]["owner"]) == (True, one.name)
+            assert not one.module(version=VERSION, cluster=one.name, settings={"work_mem": "5MB", "fsync": False})[
+                "changed"
+            ]
+        finally:
+            one.drop()
+            subprocess.run(["userdel", one.name], check=True)
+
+    @pytest.mark.parametrize("kind", ["elsewhere", "older", "has run"])
+    def test_an_interrupted_creation_and_what_came_after(self, run_module, tmp_path, kind):
+        """What is there is not what the interrupted run has left: it is never removed."""
+        one = Made(run_module)
+        data = pathlib.Path(f"/var/lib/postgresql/{VERSION}/{one.name}")
+        mark = pathlib.Path(f"/var/lib/postgresql/.devportal-backstage-unfinished-{VERSION}-{one.name}")
+        elsewhere = pathlib.Path(f"/var/lib/postgresql/{one.name}")
+        try:
+            where = ["--datadir", str(elsewhere)] if kind == "elsewhere" else []
+            command = ["pg_createcluster", *where, "--port", str(one.port), str(VERSION), one.name]
+            subprocess.run([*command, "--", "--no-sync"], check=True, capture_output=True)
+            if kind == "has run":
+                one.control("start")
+            mark.write_text(f"creating {data}")
+            if kind == "older":
+                os.utime(elsewhere if where else data / "PG_VERSION", (0, 0))
+            before = one.files()
+            result = one.module(version=VERSION, cluster=one.name, create=True, settings={"fsync": False})
+            assert not result["failed"], result["msg"]
+            assert not result["created"]
+            assert {path: value[0] for path, value in one.files().items() if path in before} == {
+                path: value[0] for path, value in before.items()
+            }
+        finally:
+            one.drop()
+            shutil.rmtree(elsewhere, ignore_errors=True)
+            mark.unlink(missing_ok=True)
+
+    def test_an_interrupted_creation_is_done_again(self, run_module):
+        one = Made(run_module)
+        data = pathlib.Path(f"/var/lib/postgresql/{VERSION}/{one.name}")
+        mark = pathlib.Path(f"/var/lib/postgresql/.devportal-backstage-unfinished-{VERSION}-{one.name}")
+        try:
+            mark.write_text(f"creating {data}")
+            subprocess.run(
+                ["pg_createcluster", str(VERSION), one.name, "--", "--no-sync"], check=True, capture_output=True
+            )
+            shutil.rmtree(data / "global")
+            result = one.ok(initdb_options=["--no-sync"])
+            assert result["created"]
+            assert not mark.exists()
+        finally:
+            one.drop()
+            mark.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import topology
@@ -65,6 +65,15 @@ def remote_hosts(variables: Mapping[str, Any]) -> list[str]:
         return []
     known = {**groups, topology.DATABASES: groups.get(topology.DATABASES) or [this]}
     return topology.remote_app_hosts(this, known, variables["hostvars"])
+
+
+def default_addresses(servers: Collection[int]) -> list[str] | None:
+    """Where a server listens that nobody has given addresses: a new one on localhost, an existing one where it does.
+
+    Args:
+        servers: the major versions of PostgreSQL whose server programs are installed.
+    """
+    return None if servers else ["localhost"]
 
 
 def reach_problems(

@@ -21,6 +21,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.dat
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import access_rules
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.portals import checked_portal
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.settings import normal_settings
 
 Rule = Callable[[Any], Iterable[str]]
@@ -111,6 +112,20 @@ def owner_role(value: Any) -> Iterable[str]:
         yield "is the superuser. Choose a role of its own."
 
 
+def superuser(value: Any) -> Iterable[str]:
+    """The superuser who configures the cluster, or nothing."""
+    if value != "":
+        yield from identifier(value)
+
+
+def portal(value: Any) -> Iterable[str]:
+    """The name of a portal."""
+    try:
+        checked_portal(str(value))
+    except CollectionError as error:
+        yield f"is not a valid name. {error.remedy}"
+
+
 def role_flags(value: Sequence[Any]) -> Iterable[str]:
     """Attributes of the database user."""
     seen: dict[str, str] = {}
@@ -197,7 +212,7 @@ def access(value: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     try:
         access_rules([{**defaults, "address": rule.get("source"), **rule} for rule in value])
     except CollectionError as error:
-        yield re.sub(r"^access_rules, ", "", str(error))
+        yield re.sub(r"^O\(access_rules\), ", "", str(error))
 
 
 def settings(value: Mapping[str, Any]) -> Iterable[str]:
@@ -205,7 +220,7 @@ def settings(value: Mapping[str, Any]) -> Iterable[str]:
     try:
         normal_settings(value)
     except CollectionError as error:
-        yield re.sub(r"^settings: ", "", str(error))
+        yield re.sub(r"^O\(settings\): ", "", str(error))
 
 
 def password(value: Any) -> Iterable[str]:
@@ -314,9 +329,11 @@ RULES: Mapping[str, Rule] = {
     "backstage_postgresql_iterations": number(1, scram.NODE_PG_MAX_ITERATIONS),
     "backstage_postgresql_listen_addresses": listen_addresses,
     "backstage_postgresql_lock_timeout": number(0, 86400),
+    "backstage_postgresql_login_user": superuser,
     "backstage_postgresql_owner": owner_role,
     "backstage_postgresql_password": password,
     "backstage_postgresql_port": _PORT,
+    "backstage_postgresql_portal": portal,
     "backstage_postgresql_repository_url": lambda value: url(value) if value else (),
     "backstage_postgresql_role_attr_flags": role_flags,
     "backstage_postgresql_settings": settings,

@@ -18,8 +18,6 @@ from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 
-BEGIN = b"# BEGIN devportal.backstage access rules (managed by Ansible: changes inside are lost on its next run)"
-END = b"# END devportal.backstage access rules"
 CONNECTION_TYPES = ("local", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc")
 METHODS = (
     "scram-sha-256",
@@ -43,9 +41,6 @@ SECRET_OPTIONS = ("ldapbindpasswd", "radiussecrets")
 _PLAIN_TOKEN = re.compile(r"[A-Za-z0-9_.$:/*?^()|\[\]{}=<>!;&~-]+")
 _HOST_NAME = re.compile(r"\.?(?=[^.])[A-Za-z0-9_.-]+")
 _ADDRESS_WORDS = ("all", "samehost", "samenet")
-_MARK = rb"^# %s devportal\.backstage access rules[^\n]*(?:\n|\Z)"
-_MARKS = re.compile(_MARK % rb"(BEGIN|END)", re.MULTILINE)
-_BLOCK = re.compile(_MARK % rb"BEGIN" + rb".*?" + _MARK % rb"END", re.DOTALL | re.MULTILINE)
 _SECRET_TEXT = re.compile(rf"({'|'.join(SECRET_OPTIONS)})\s*=.*")
 
 
@@ -95,11 +90,11 @@ def access_rules(rules: Sequence[Mapping[str, Any]], version: int | None = None)
     seen: dict[tuple[object, ...], int] = {}
     result = []
     for number, given in enumerate(rules, 1):
-        rule = _rule(f"access_rules, rule {number}", given, version)
+        rule = _rule(f"O(access_rules), rule {number}", given, version)
         first = seen.setdefault(rule.matches(), number)
         if first != number:
             raise CollectionError(
-                f"access_rules, rule {number}: matches the same connections as rule {first}, which takes precedence.",
+                f"O(access_rules), rule {number}: matches the same connections as rule {first}, which comes first.",
                 "Remove one of them.",
             )
         result.append(rule)
@@ -199,31 +194,6 @@ def _option_text(value: Any) -> str:
 
 def _quoted_if_needed(text: str) -> str:
     return text if _PLAIN_TOKEN.fullmatch(text) else '"' + text.replace('"', '""') + '"'
-
-
-def with_block(data: bytes, rules: Sequence[AccessRule], path: str = "pg_hba.conf") -> bytes:
-    """The file with our block of rules at its top, every other byte kept; no rules, no block.
-
-    Args:
-        data: the file as it is.
-        rules: what the block holds.
-        path: for the error's text.
-
-    Raises:
-        CollectionError: one of the block's two marks is missing, or there are several blocks.
-    """
-    marks = _MARKS.findall(data)
-    rest, count = _BLOCK.subn(b"", data)
-    if marks not in ([], [b"BEGIN", b"END"]) or count * 2 != len(marks):
-        raise CollectionError(
-            f'{path}: the lines "{BEGIN.decode()}" and "{END.decode()}" must be there once each, in this order, '
-            "or not at all.",
-            "Repair or remove them.",
-        )
-    if not rules:
-        return rest
-    lines = [BEGIN, *(rule.line().encode() for rule in rules), END, b""]
-    return b"\n".join(lines) + rest
 
 
 def shown(text: bytes) -> str:

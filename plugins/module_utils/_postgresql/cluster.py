@@ -10,7 +10,9 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,6 +52,7 @@ class Cluster:
         libraries: the directory that `$libdir` stands for.
         unit: the systemd unit that runs the server, for texts.
         supervisor: what else starts and stops the server and writes its files, such as "patroni"; empty for nothing.
+        unfinished: a run of ours has created it, and none has enabled its start at boot yet.
     """
 
     version: int
@@ -72,6 +75,7 @@ class Cluster:
     libraries: str
     unit: str
     supervisor: str = ""
+    unfinished: bool = False
 
     def __str__(self) -> str:
         return f"{self.version}/{self.name}"
@@ -84,8 +88,7 @@ class Cluster:
     def postmaster(self) -> Postmaster | None:
         """The running server, or None; a postmaster.pid that a crash left behind does not count."""
         try:
-            with open(os.path.join(self.data_directory, "postmaster.pid"), encoding="utf-8") as stream:
-                lines = stream.read().splitlines()
+            lines = _read(os.path.join(self.data_directory, "postmaster.pid")).splitlines()
             ready = lines[7].strip() in ("ready", "standby")
             found = Postmaster(int(lines[0]), int(lines[3]), lines[4] or self.socket_directory, ready)
             return found if self._runs_as(found.pid) else None
@@ -123,6 +126,26 @@ class Cluster:
             time.sleep(0.05)
 
 
+def serves(data_directory: str) -> bool:
+    """Whether a server of any name runs in this data directory, going by its command line."""
+    real = os.path.realpath(data_directory)
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as stream:
+            words = stream.read().split(b"\0")
+            if not os.path.basename(words[0]).startswith(_PROGRAMS) or b"-D" not in words[:-1]:
+                continue
+            if os.path.realpath(os.fsdecode(words[words.index(b"-D") + 1])) == real:
+                return True
+    return False
+
+
+def _read(path: str) -> str:
+    """A small regular file in a directory of the cluster's owner, who could have put something else there."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, encoding="utf-8") as stream:
+        return stream.read(4096) if stat.S_ISREG(os.fstat(descriptor).st_mode) else ""
+
+
 def choose(
     clusters: Sequence[Cluster],
     installed: Sequence[int],
@@ -154,13 +177,13 @@ def choose(
         return same_name[0]
     known = ", ".join(f"{cluster} (port {cluster.port}, {cluster.status})" for cluster in clusters)
     if same_name:
-        raise CollectionError(f"cluster: several are named {name}: {known}.", "Choose one of them with version.")
+        raise CollectionError(f"O(cluster): several are named {name}: {known}.", "Choose one of them with O(version).")
     beside = [cluster for cluster in clusters if version in (None, cluster.version)]
     if create is False or (create is None and beside):
         asked = f"{version}/{name}" if version else f'named "{name}"'
         raise CollectionError(
-            f"cluster: there is none {asked} on this host, which has {known or 'none at all'}.",
-            "Correct version and cluster, or set create to true.",
+            f"O(cluster): there is none {asked} on this host, which has {known or 'none at all'}.",
+            "Correct O(version) and O(cluster), or set O(create) to true.",
         )
     if version is None and installed:
         return installed[-1]
@@ -168,7 +191,7 @@ def choose(
         programs = f"of PostgreSQL {version} " if version else ""
         have = f" (installed: {', '.join(map(str, installed))})" if installed else ""
         raise CollectionError(
-            f"cluster: the server programs {programs}are not installed on this host{have}.",
+            f"O(cluster): the server programs {programs}are not installed on this host{have}.",
             "Install them, or choose another version.",
         )
     return version

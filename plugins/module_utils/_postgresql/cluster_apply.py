@@ -44,7 +44,14 @@ class Application:
         self._plan = plan
         self._cluster = plan.current.cluster
         self._platform = plan.current.platform
-        self._result = ConfigResult(differences=plan.steps.differences, port=plan.steps.port)
+        steps = plan.steps
+        self._result = ConfigResult(
+            port=steps.port,
+            changes=steps.changes,
+            narrowed=steps.narrowed,
+            differences=steps.differences,
+            warnings=list(steps.warnings),
+        )
 
     def run(self) -> ConfigResult:
         """Apply it.
@@ -96,13 +103,13 @@ class Application:
 
     def _load(self, state: ServerState) -> ServerState:
         plan = self._plan
-        for planned in (plan.settings, plan.main):
+        for planned in plan.setting_files:
             planned.write()
-        if plan.settings.written or plan.main.written:
+        if any(planned.written for planned in plan.setting_files):
             state = self._state()
             reject_overridden(plan, state)
         # First the settings alone: a rule of type hostssl is right only once ssl is on.
-        if plan.stale(plan.settings, state) or plan.stale(plan.main, state):
+        if any(plan.stale(planned, state) for planned in plan.setting_files):
             state = self._reload(state)
         plan.access.write()
         if plan.access.written:
@@ -114,7 +121,7 @@ class Application:
 
     def _reject(self, state: ServerState) -> None:
         reject_overridden(self._plan, state)
-        self._result.warnings = reject_rules(self._plan, state)
+        self._result.warnings = [*self._plan.steps.warnings, *reject_rules(self._plan, state)]
 
     def _restart(self) -> ServerState:
         self._result.restarted = True
@@ -139,7 +146,7 @@ class Application:
         return server
 
     def _state(self) -> ServerState:
-        return query_state(self._cluster, self._server())
+        return query_state(self._cluster, self._server(), self._plan.current.choice.login)
 
     def _state_after_rules(self) -> ServerState:
         try:
@@ -150,9 +157,9 @@ class Application:
     def _locked_out(self, error: PostgresqlError) -> Exception:
         if error.reason not in ("password", "refused") or not self._plan.access.written:
             return error
-        owner = self._cluster.owner
+        owner = self._plan.current.choice.login.user or self._cluster.owner
         return CollectionError(
-            f"access_rules: they deny {owner} on the local socket, which maintenance jobs and this module need "
+            f"O(access_rules): they deny {owner} on the local socket, which maintenance jobs and this module need "
             f"({str(error).rstrip('.')}).",
             f"Put a rule of type local, users [{owner}], method peer before them.",
         )
@@ -179,7 +186,7 @@ class Application:
         time.sleep(CLOCK_GRAIN)
         try:
             # A new session has what the server itself has loaded.
-            return query_loaded(self._cluster, self._server())
+            return query_loaded(self._cluster, self._server(), self._plan.current.choice.login)
         except PostgresqlError as error:
             raise self._locked_out(error) from error
 
@@ -194,13 +201,17 @@ class Application:
         reason = self._run_as_before()
         with_previous = "with the previous configuration"
         state = f"is running {with_previous}" if reason is None else f"does not start {with_previous}: {reason}"
+        if result.started and reason is None:
+            state = "is stopped, as it was"
         return CollectionError(f"{error} Changes were rolled back; the server {state}.")
 
     def _run_as_before(self) -> str | None:
         result, server = self._result, self._cluster.settled()
+        if result.started:
+            return self._platform.control(self._cluster, "stop") if server else None
         if server is None:
             return self._platform.control(self._cluster, "start")
-        if result.restarted or result.started:
+        if result.restarted:
             return self._platform.control(self._cluster, "restart")
         if result.reloaded:
             os.kill(server.pid, signal.SIGHUP)

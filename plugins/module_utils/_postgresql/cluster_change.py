@@ -23,7 +23,7 @@ class WantedConfig:
     Attributes:
         present: create the cluster when it is missing.
         online: start the server when it is down.
-        at_boot: have it start with the host.
+        at_boot: whether it is to start with the host; None leaves that as it is, and enables it for a new cluster.
         restart: whether the server may be restarted where a setting needs it.
         locale, initdb_options: of a cluster that is created.
     """
@@ -32,7 +32,7 @@ class WantedConfig:
     rules: Sequence[AccessRule] | None
     present: bool = True
     online: bool = True
-    at_boot: bool = True
+    at_boot: bool | None = None
     restart: bool = True
     locale: str = "C.UTF-8"
     initdb_options: Sequence[str] = ()
@@ -48,10 +48,28 @@ def supervised(wanted: WantedConfig, cluster: Cluster) -> WantedConfig:
         return wanted
     if wanted.rules:
         raise CollectionError(
-            f"access_rules: {cluster.supervisor} writes the access rules of cluster {cluster}.",
-            "Remove access_rules here; the role backstage_postgresql_ha passes them on.",
+            f"O(access_rules): {cluster.supervisor} writes the access rules of cluster {cluster}.",
+            "Remove O(access_rules) here; the role backstage_postgresql_ha passes them on.",
         )
     return replace(wanted, rules=None, online=False, at_boot=False, restart=False)
+
+
+@dataclass(frozen=True)
+class SettingChange:
+    """A setting whose value in force changes.
+
+    Attributes:
+        before: the value in force, as SHOW shows it; None where that is not known.
+        place: where it comes from.
+        after: the value that takes effect.
+        effect: "reload" or "restart".
+    """
+
+    name: str
+    before: str | None
+    place: str
+    after: str
+    effect: str
 
 
 @dataclass
@@ -62,6 +80,8 @@ class ConfigResult:
         at_boot: the server's start with the host was turned on.
         pending_restart: the settings whose values on disk wait for a restart, whoever wrote them.
         host: an address on which a client of the same machine reaches the server; None without TCP.
+        changes: the settings whose values in force change.
+        narrowed: the present rules over which new ones take precedence, and those.
         differences: of each file that differs its path, the old and the new text, secrets masked.
     """
 
@@ -73,6 +93,8 @@ class ConfigResult:
     pending_restart: list[str] = field(default_factory=list)
     host: str | None = None
     port: int = 0
+    changes: list[SettingChange] = field(default_factory=list)
+    narrowed: list[tuple[str, str]] = field(default_factory=list)
     differences: list[tuple[str, str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 

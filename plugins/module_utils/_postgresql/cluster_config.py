@@ -14,24 +14,30 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import with_block
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_block import (
+    first_version_rules,
+    users_of,
+    with_block,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_overlap import narrowed_rules
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_apply import Application
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_change import (
     ConfigResult,
+    SettingChange,
     WantedConfig,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.configuration_files import PlannedFile
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.current_config import (
-    ClusterChoice,
     CurrentConfig,
     current_config,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.listening import check_port, tcp_address
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.listening import tcp_address
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.plan_check import check_plan
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_check import (
     Staged,
-    check_settings,
     effective_settings,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_state import (
@@ -41,56 +47,94 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.se
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.settings import (
     Include,
     our_include,
+    portal_of,
     settings_text,
     with_include,
-)
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.state_check import (
-    reject_overridden,
-    reject_rules,
+    written_settings,
 )
 
-_DEFAULT_ADDRESSES = "localhost"  # PostgreSQL's own
+DEFAULT_ADDRESSES = "localhost"  # PostgreSQL's own
 
 
 class Plan:
     """A change of one cluster.
 
     Attributes:
-        settings, access, main: the files as they are to be.
-        names: the settings that our file is to hold.
+        settings, first_version, access, main: the files as they are to be.
+        names: the settings that the portal's file is to hold.
         steps: what is to be done, as `preview` returns it.
     """
 
     def __init__(self, current: CurrentConfig, wanted: WantedConfig) -> None:
         self.current = current
         self.wanted = wanted
-        self.names = dict(wanted.settings or {})
         files = current.files
-        text = files.settings.data if wanted.settings is None else settings_text(wanted.settings)
-        old = files.access.data or b""
-        rules = old if wanted.rules is None else with_block(old, wanted.rules, files.access.path)
-        include = self._include(text)
-        ours = our_include(files.main.data or b"", os.path.dirname(files.main.path))
+        adopt = self._adopts_first_version()
+        text = self._settings_text(adopt)
+        self.names = written_settings(text)
+        include = self._include(text, adopt)
+        ours = self._our_include()
         self.settings = PlannedFile(files.settings, text, files.main, bool(ours and ours.created and not include))
-        self.access = PlannedFile(files.access, rules if current.exists or rules else None, files.main)
+        legacy = None if adopt else files.first_version.data
+        self.first_version = PlannedFile(files.first_version, legacy, files.main)
+        self.access = PlannedFile(files.access, self._access_text(adopt), files.main)
         main = files.main.data if files.main.data is None else with_include(files.main.data, include)
         self.main = PlannedFile(files.main, main, files.main)
         self.steps = ConfigResult()
 
-    def _include(self, text: bytes | None) -> Include | None:
-        """Our block of postgresql.conf as it is to be."""
+    def _adopts_first_version(self) -> bool:
+        """Whether the file and the block of version 1.0.0, which name no portal, are this portal's."""
+        rules = first_version_rules(self.current.files.access.data or b"")
+        if not rules:
+            return True
+        own = {self.current.choice.portal, "all"}
+        for rule in self.wanted.rules or ():
+            own.update(rule.users)
+        return any(own & users_of(rule) for rule in rules)
+
+    def _settings_text(self, adopt: bool) -> bytes | None:
         files = self.current.files
+        if self.wanted.settings is not None:
+            return settings_text(self.wanted.settings)
+        if files.settings.data is None and adopt:
+            return settings_text(written_settings(files.first_version.data))
+        return files.settings.data
+
+    def _access_text(self, adopt: bool) -> bytes | None:
+        access, wanted = self.current.files.access, self.wanted.rules
+        rules = None if wanted is None else [rule.line().encode() for rule in wanted]
+        text = with_block(access.data or b"", self.current.choice.portal, rules, adopt=adopt, path=access.path)
+        return text if self.current.exists or text else None
+
+    def _our_include(self) -> Include | None:
+        main = self.current.files.main
+        return our_include(main.data or b"", os.path.dirname(main.path))
+
+    def _include(self, text: bytes | None, adopt: bool) -> Include | None:
+        """Our block of postgresql.conf as it is to be."""
+        files, ours = self.current.files, self._our_include()
         directory = os.path.dirname(files.settings.path)
-        ours = our_include(files.main.data or b"", os.path.dirname(files.main.path))
         if text is not None:
             return ours if files.included else Include(directory, not os.path.isdir(directory))
-        others = os.listdir(directory) if ours and os.path.isdir(directory) else []
-        return ours if set(others) - {os.path.basename(files.settings.path)} else None
+        going = {files.settings.path, files.first_version.path if adopt else ""}
+        entries = os.listdir(directory) if ours and os.path.isdir(directory) else []
+        return ours if {os.path.join(directory, entry) for entry in entries} - going else None
+
+    @property
+    def setting_files(self) -> tuple[PlannedFile, ...]:
+        """In the order in which they are written: what includes comes after what is included."""
+        return self.settings, self.first_version, self.main
 
     @property
     def files(self) -> tuple[PlannedFile, ...]:
-        """In the order in which they are written: what includes comes after what is included."""
-        return self.settings, self.main, self.access
+        return (*self.setting_files, self.access)
+
+    @property
+    def our_paths(self) -> tuple[str, ...]:
+        """The portal's settings files, present and former."""
+        first_version = self.first_version
+        adopted = (first_version.held.path,) if first_version.new is None else ()
+        return (self.settings.held.path, *adopted)
 
     @property
     def differs(self) -> bool:
@@ -98,23 +142,22 @@ class Plan:
 
     @property
     def staged(self) -> Staged:
-        held = self.current.files
-        return Staged(self.current.cluster, held.settings.path, self.settings.new, self.main.new or b"")
+        gone = self.our_paths[1:]
+        return Staged(self.current.cluster, self.settings.held.path, self.settings.new, self.main.new or b"", gone)
 
     def stale(self, planned: PlannedFile, state: ServerState) -> bool:
         """Whether the server has loaded something else than what the file says now."""
-        if planned is self.settings and not os.path.exists(planned.held.real_path):
-            path = planned.held.path
+        path = planned.held.path
+        if portal_of(os.path.basename(path)) is not None and not os.path.exists(planned.held.real_path):
             return any(setting.file == path and not setting.pending for setting in state.settings.values())
         return bool(state.loaded - CLOCK_GRAIN < planned.held.modified <= time.time())
 
     def ours_pending(self, state: ServerState) -> list[str]:
         """The settings that wait for a restart because of our file."""
-        path = self.settings.held.path
         return [
             setting.name
             for setting in state.settings.values()
-            if setting.pending and (setting.name in self.names or setting.file == path)
+            if setting.pending and (setting.name in self.names or setting.file in self.our_paths)
         ]
 
     def preview(self) -> ConfigResult:
@@ -134,7 +177,8 @@ class Plan:
             return self.preview()
         version, name = current.cluster.version, current.cluster.name
         current.platform.create(version, name, wanted.locale, wanted.initdb_options)
-        with current_config(current.platform, ClusterChoice(version, name, False, version)) as created:
+        choice = replace(current.choice, version=version, create=False)
+        with current_config(current.platform, choice) as created:
             result = plan(created, wanted).apply()
         result.created = True
         return result
@@ -147,42 +191,35 @@ def plan(current: CurrentConfig, wanted: WantedConfig) -> Plan:
         CollectionError: what can be rejected before anything is touched.
     """
     made = Plan(current, wanted)
-    _check(made)
+    warnings = check_plan(made)
     made.steps = _steps(made)
+    made.steps.warnings = warnings
     return made
 
 
-def _check(made: Plan) -> None:
-    current, names = made.current, made.names
-    if current.exists and (made.settings.differs or made.main.differs):
-        check_settings(made.staged, names)
-    port = int(names.get("port", 0))
-    if port and not (current.server and current.server.port == port):
-        cluster = current.cluster if current.exists else None
-        check_port(port, names.get("listen_addresses", _DEFAULT_ADDRESSES), cluster, current.others)
-        current.platform.check_port(port)
-    if current.state:
-        reject_overridden(made, current.state)
-        reject_rules(made, current.state)
-
-
 def _steps(made: Plan) -> ConfigResult:
-    current, wanted, names = made.current, made.wanted, made.names
+    current, wanted = made.current, made.wanted
     cluster, state = current.cluster, current.state
     steps = ConfigResult(
         created=wanted.present and not current.exists,
-        at_boot=wanted.at_boot and not (current.exists and current.platform.starts_at_boot(cluster)),
+        at_boot=_enables_at_boot(current, wanted),
         started=wanted.online and current.server is None,
         differences=[planned.difference() for planned in made.files if planned.differs],
     )
-    in_force = {"port": str(cluster.port), "listen_addresses": _DEFAULT_ADDRESSES, **names}
+    in_force: Mapping[str, str] = {
+        "port": str(cluster.port), "listen_addresses": DEFAULT_ADDRESSES, **made.names
+    }  # fmt: skip
     if state:
-        loaded = {setting.name: setting.value or "" for setting in state.settings.values()}
-        after = _after(made, state)
-        ours = set(made.ours_pending(state)) | {name for name, value in after.items() if loaded[name] != value}
+        steps.changes = _changes(made, state)
+        waiting = {change.name for change in steps.changes if change.effect == "restart"}
+        ours = {*made.ours_pending(state), *waiting}
         steps.reloaded = made.differs or any(made.stale(planned, state) for planned in made.files)
         steps.restarted = bool(ours) and wanted.restart
-        steps.pending_restart = [] if steps.restarted else sorted({*state.pending(), *ours})
+        others = _waiting_in_files(made, state) if steps.reloaded else set(state.pending())
+        steps.pending_restart = [] if steps.restarted else sorted({*others, *ours})
+        if made.access.differs:
+            steps.narrowed = narrowed_rules(wanted.rules or (), state.rules, made.current.files.access.data or b"")
+        loaded = {setting.name: setting.value or "" for setting in state.settings.values()}
         in_force = {**loaded, **(effective_settings(made.staged, in_force) if steps.restarted else {})}
     elif current.server:
         steps.reloaded = made.differs
@@ -193,14 +230,42 @@ def _steps(made: Plan) -> ConfigResult:
     return steps
 
 
-def _after(made: Plan, state: ServerState) -> dict[str, str]:
-    """The values after a restart of the settings of our file that need one."""
-    if not any(planned.differs or made.stale(planned, state) for planned in (made.settings, made.main)):
-        return {}
-    path = made.settings.held.path
-    fixed = [
-        setting.name
+def _waiting_in_files(made: Plan, state: ServerState) -> set[str]:
+    """The settings of other files that a reload would find to need a restart."""
+    return {
+        row.name for row in state.files if row.error and row.file not in made.our_paths and row.name in state.settings
+    }
+
+
+def _enables_at_boot(current: CurrentConfig, wanted: WantedConfig) -> bool:
+    """Whether the start at boot has to be enabled: on request, and for a cluster of ours that is new."""
+    new = not current.exists or current.cluster.unfinished
+    asked = wanted.present and (new if wanted.at_boot is None else wanted.at_boot)
+    return asked and (new or not current.platform.starts_at_boot(current.cluster))
+
+
+def _changes(made: Plan, state: ServerState) -> list[SettingChange]:
+    """The settings of our files whose values in force change."""
+    if not any(planned.differs or made.stale(planned, state) for planned in made.setting_files):
+        return []
+    ours = [
+        setting
         for setting in state.settings.values()
-        if setting.context == "postmaster" and (setting.name in made.names or setting.file == path)
+        if setting.context != "internal" and (setting.name in made.names or setting.file in made.our_paths)
     ]
-    return effective_settings(made.staged, fixed)
+    after = effective_settings(made.staged, [setting.name for setting in ours])
+    changes = [
+        SettingChange(
+            setting.name,
+            setting.shown,
+            setting.place,
+            made.names.get(setting.name, after[setting.name]),
+            "restart" if setting.context == "postmaster" else "reload",
+        )
+        for setting in ours
+        if after[setting.name] != setting.value
+    ]
+    # Settings of extensions that are not loaded have no row.
+    old = written_settings(made.settings.old)
+    new = {name: value for name, value in made.names.items() if name not in state.settings and old.get(name) != value}
+    return changes + [SettingChange(name, old.get(name), "not loaded", value, "reload") for name, value in new.items()]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The three files of a cluster that a change may touch: held, planned, written, rolled back.
+"""The files of a cluster that a change may touch: held, planned, written, rolled back.
 
 Private to this collection: its interface may change in any release.
 """
@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import EditedFile, edit
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import shown
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.settings import (
-    SETTINGS_FILE,
+    FIRST_VERSION_FILE,
+    portal_of,
     settings_directory,
+    settings_file,
+    written_settings,
 )
 
 _LOCK_TIMEOUT = 120.0  # seconds; a run may hold the files for the length of a restart
@@ -64,49 +67,88 @@ class HeldFiles:
     Attributes:
         main: postgresql.conf.
         access: pg_hba.conf.
-        settings: our settings file.
-        included: whether postgresql.conf reads the directory of our settings file.
+        settings: the portal's settings file.
+        first_version: the settings file of version 1.0.0.
+        included: whether postgresql.conf reads the directory of the settings files.
+        portals: the settings of each other portal.
     """
 
     main: HeldFile
     access: HeldFile
     settings: HeldFile
+    first_version: HeldFile
     included: bool
+    portals: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def files_of_new(cluster: Cluster) -> HeldFiles:
+def files_of_new(cluster: Cluster, portal: str) -> HeldFiles:
     """The files of a cluster that does not exist yet."""
-    settings = os.path.join(cluster.settings_directory, SETTINGS_FILE)
+    settings, first_version = (
+        HeldFile(os.path.join(cluster.settings_directory, name)) for name in (settings_file(portal), FIRST_VERSION_FILE)
+    )
     # What the platform puts into a new cluster's files is not known before, and not ours.
-    return HeldFiles(HeldFile(cluster.include_file), HeldFile(cluster.access_file), HeldFile(settings), True)
+    main, access = HeldFile(cluster.include_file), HeldFile(cluster.access_file)
+    return HeldFiles(main, access, settings, first_version, True)
 
 
 @contextlib.contextmanager
-def held_files(cluster: Cluster) -> Iterator[HeldFiles]:
+def held_files(cluster: Cluster, portal: str) -> Iterator[HeldFiles]:
     """The files of a cluster, under lock until the end of the block; a second run waits its turn.
 
     Raises:
-        CollectionError: one is missing or cannot be read.
+        CollectionError: one is missing, cannot be read, or is not the cluster's own.
     """
+    _must_be_inside(cluster, "hba_file", cluster.access_file)
     with contextlib.ExitStack() as stack:
         # In this order, in every run: each takes the lock on the directory of postgresql.conf first.
         main, access = (
-            _must_exist(cluster, HeldFile(path, edited.data, edited))
+            _checked(cluster, HeldFile(path, edited.data, edited))
             for path in (cluster.include_file, cluster.access_file)
             for edited in (stack.enter_context(edit(path, _LOCK_TIMEOUT)),)
         )
         directory, included = settings_directory(main.data or b"", cluster.settings_directory)
-        settings = HeldFile(os.path.join(directory, SETTINGS_FILE))
+        settings, first_version = (
+            HeldFile(os.path.join(directory, name)) for name in (settings_file(portal), FIRST_VERSION_FILE)
+        )
+        portals: dict[str, Mapping[str, str]] = {}
         if os.path.isdir(directory):
-            settings.edited = stack.enter_context(edit(settings.path, _LOCK_TIMEOUT))
-            settings.data = settings.edited.data
-        yield HeldFiles(main, access, settings, included)
+            for held in (settings, first_version):
+                held.edited = stack.enter_context(edit(held.path, _LOCK_TIMEOUT))
+                held.data = held.edited.data
+            portals = _other_portals(directory, portal)
+        yield HeldFiles(main, access, settings, first_version, included, portals)
 
 
-def _must_exist(cluster: Cluster, held: HeldFile) -> HeldFile:
-    if held.data is None:
+def _must_be_inside(cluster: Cluster, name: str, path: str) -> None:
+    """Reject a path that the server's files give, for whoever may change those could name any file of this host."""
+    directory = os.path.dirname(os.path.normpath(path))
+    own = (cluster.config_directory, cluster.data_directory)
+    if not any(directory == place or directory.startswith(f"{place}/") for place in own):
+        raise CollectionError(
+            f"Cluster {cluster}: its {name} is {path}, which is outside of its directories {' and '.join(own)}.",
+            f'Run "ALTER SYSTEM RESET {name}", or correct it in {cluster.include_file}.',
+        )
+
+
+def _checked(cluster: Cluster, held: HeldFile) -> HeldFile:
+    if held.data is None or held.edited is None:
         raise CollectionError(f"Cluster {cluster}: the file {held.path} is missing.", "Restore it from a backup.")
+    if held.edited.uid not in (0, cluster.uid):
+        raise CollectionError(
+            f"Cluster {cluster}: the file {held.path} belongs to user id {held.edited.uid}.",
+            f"Change its owner to {cluster.owner} or root.",
+        )
     return held
+
+
+def _other_portals(directory: str, portal: str) -> dict[str, Mapping[str, str]]:
+    found: dict[str, Mapping[str, str]] = {}
+    for entry in sorted(os.listdir(directory)):
+        other = portal_of(entry)
+        if other and other != portal:
+            with edit(os.path.join(directory, entry), _LOCK_TIMEOUT) as edited:
+                found[other] = written_settings(edited.data)
+    return found
 
 
 class PlannedFile:

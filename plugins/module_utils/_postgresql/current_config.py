@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster, Postmaster, choose
@@ -23,6 +23,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.co
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import PostgresqlError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.platform import NOT_INSTALLED, Platform
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_state import (
+    Login,
     ServerState,
     query_state,
 )
@@ -30,7 +31,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.se
 
 @dataclass(frozen=True)
 class ClusterChoice:
-    """Which cluster is meant: see `choose`.
+    """Which cluster is meant (see `choose`), for which portal, and as whom its server is queried.
 
     Attributes:
         supervisor: the cluster manager that may run it, such as "patroni"; empty for none.
@@ -41,6 +42,8 @@ class ClusterChoice:
     create: bool | None
     minimum_version: int
     supervisor: str = ""
+    portal: str = "backstage"
+    login: Login = field(default_factory=Login)
 
 
 @dataclass
@@ -61,6 +64,7 @@ class CurrentConfig:
     exists: bool
     others: Sequence[Cluster]
     files: HeldFiles
+    choice: ClusterChoice
     server: Postmaster | None = None
     state: ServerState | None = None
 
@@ -97,15 +101,15 @@ def current_config(
             )
     if cluster not in others:
         platform.check_new(choice.name)
-        yield CurrentConfig(platform, cluster, False, others, files_of_new(cluster))
+        yield CurrentConfig(platform, cluster, False, others, files_of_new(cluster, choice.portal), choice)
         return
     if os.geteuid() not in (0, cluster.uid):
         raise CollectionError(f"Cluster {cluster}: belongs to {cluster.owner}.", "Run with `become: true`.")
-    with held_files(cluster) as files:
-        current = CurrentConfig(platform, cluster, True, others, files, cluster.settled())
+    with held_files(cluster, choice.portal) as files:
+        current = CurrentConfig(platform, cluster, True, others, files, choice, cluster.settled())
         if current.server:
             try:
-                current.state = query_state(cluster, current.server)
+                current.state = query_state(cluster, current.server, choice.login)
             except PostgresqlError as error:
                 if error.reason != "library" or not bare_host:
                     raise

@@ -24,13 +24,14 @@ from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import edit
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster, serves
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import DEFAULT_PORT
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.host_guards import (
     check_selinux_port,
     firewall_advice,
     relabel,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.listening import in_use
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.platform import NOT_INSTALLED
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.programs import as_user, one_line, run
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_log import LogTail
@@ -41,6 +42,9 @@ _STATE = "/var/lib/postgresql"
 _SOCKETS = "/var/run/postgresql"
 _LOGS = "/var/log/postgresql"
 _CREATE_TIMEOUT = 300.0  # seconds
+# What the mark of a new cluster holds: the first with its data directory.
+_CREATING = "creating "
+_CREATED = "created"
 
 
 class Debian:
@@ -57,7 +61,7 @@ class Debian:
         if done.returncode:
             raise CollectionError(f"pg_lsclusters: {one_line(done.stderr)}.", "Repair the file that it names.")
         found = [_cluster(entry) for entry in json.loads(done.stdout) if entry.get("pgdata")]
-        whole = [cluster for cluster in found if not _is_unfinished(cluster)]
+        whole = [cluster for cluster in found if not _is_interrupted(cluster)]
         return sorted(whole, key=lambda cluster: (cluster.version, cluster.name))
 
     def installed_versions(self) -> list[int]:
@@ -77,24 +81,27 @@ class Debian:
             "configdir": f"{_configuration_root()}/{shown}/{name}",
             "pgdata": _default_data_directory(shown, name),
             "logfile": f"{_LOGS}/postgresql-{shown}-{name}.log",
+            "port": _next_port(),
         }
         return _cluster(entry)
 
     def check_new(self, name: str) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.]+", name):
             # A dash would break the name of the systemd unit (pg_createcluster(1)).
-            raise CollectionError(f'cluster: "{name}" is not a valid name.', 'Use letters, digits, "_" and ".".')
+            raise CollectionError(f'O(cluster): "{name}" is not a valid name.', 'Use letters, digits, "_" and ".".')
 
     def create(self, version: int, name: str, locale: str, options: Sequence[str]) -> None:
-        # A mark outside the cluster says that it is unfinished: what a killed run left is cleared before the next try.
+        # A mark outside the cluster shows how far it is: what a killed run left is cleared before the next try, and a
+        # cluster that is whole still has to be started at boot.
         self.check_new(name)
-        _clear_unfinished(version, name)
-        path = _unfinished_mark(version, name)
-        with _unfinished(version, name) as mark:
+        path = _mark_path(version, name)
+        with _locked_mark(version, name) as mark:
+            _clear_interrupted(version, name, mark)
             if os.path.exists(os.path.join(_configuration_root(), str(version), name, "postgresql.conf")):
-                os.unlink(path)
+                if os.fstat(mark).st_size == 0:
+                    os.unlink(path)
                 return  # Another run has created it meanwhile.
-            os.write(mark, b"unfinished")
+            _write_mark(mark, _CREATING + _default_data_directory(str(version), name))
             # A boot must not start it before it is whole: it becomes `auto` afterwards.
             done = run(
                 [
@@ -103,11 +110,13 @@ class Debian:
                 ],
                 pass_fds=(mark,),
             )
-            os.unlink(path)
             if done.returncode:
+                os.unlink(path)
                 raise CollectionError(
-                    f"Cluster {version}/{name}: pg_createcluster cannot create it: {one_line(done.stderr)}."
+                    f"Cluster {version}/{name}: pg_createcluster cannot create it: {one_line(done.stderr)}.",
+                    "Correct what it names.",
                 )
+            _write_mark(mark, _CREATED)
 
     def control(self, cluster: Cluster, action: str) -> str | None:
         disabled = action == "start" and cluster.start == "disabled"
@@ -135,9 +144,12 @@ class Debian:
             _set_start(cluster, "auto")
         if not _service_enabled():
             _enable_service()
+        if cluster.unfinished:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(_mark_path(cluster.version, cluster.name))
 
     def watch(self, cluster: Cluster) -> LogTail:
-        return LogTail(cluster.log_file)
+        return LogTail(cluster.log_file, cluster.owner)
 
     def check_port(self, port: int) -> None:
         check_selinux_port(port)
@@ -179,47 +191,74 @@ def _cluster(entry: Mapping[str, Any]) -> Cluster:
         libraries=f"{_PROGRAMS}/{version}/lib",
         unit=f"postgresql@{version}-{name}",
         supervisor=str(entry.get("supervisor") or ""),
+        unfinished=_read_mark(version, name) == _CREATED,
     )
 
 
-def _is_unfinished(cluster: Cluster) -> bool:
-    """Whether the cluster's creation was interrupted or is going on; what a server has run on is whole."""
-    with contextlib.suppress(OSError):
-        marked = os.stat(_unfinished_mark(cluster.version, cluster.name)).st_size > 0
-        return marked and not os.path.exists(os.path.join(cluster.data_directory, "postmaster.opts"))
-    return False
+def _is_interrupted(cluster: Cluster) -> bool:
+    """Whether the cluster's creation was interrupted or is going on."""
+    mark = _read_mark(cluster.version, cluster.name)
+    if not mark.startswith(_CREATING):
+        return False
+    return not _reasons_to_keep(cluster.version, cluster.name, mark[len(_CREATING) :])
 
 
-def _clear_unfinished(version: int, name: str) -> None:
+def _clear_interrupted(version: int, name: str, mark: int) -> None:
     """Remove what an interrupted creation left.
 
+    Args:
+        version, name: of the cluster.
+        mark: the descriptor of its mark, which is locked.
+
     Raises:
-        CollectionError: a server has run on it since, so that it may hold data.
+        CollectionError: it may hold data.
     """
-    path = _unfinished_mark(version, name)
-    if not os.path.exists(path):
+    text = os.pread(mark, 4096, 0).decode()
+    if not text.startswith(_CREATING):
         return
-    with _unfinished(version, name) as mark:
-        if os.fstat(mark).st_size == 0:
-            os.unlink(path)
-            return  # That run was only not done yet.
-        data = _default_data_directory(str(version), name)
-        if os.path.exists(os.path.join(data, "postmaster.opts")):
-            raise CollectionError(
-                f"Cluster {version}/{name}: its creation was interrupted, yet a server has run in {data} since.",
-                f"Look at it, then remove {path} to keep the cluster, or drop it with pg_dropcluster.",
-            )
-        # As the owner, because the path lies under directories that the owner can rearrange.
-        info = os.stat(_STATE)
-        run(["rm", "-rf", "--one-file-system", "--", data], **as_user(info.st_uid, info.st_gid))
-        shutil.rmtree(os.path.join(_configuration_root(), str(version), name), ignore_errors=True)
-        os.unlink(path)
+    data, configuration = text[len(_CREATING) :], os.path.join(_configuration_root(), str(version), name)
+    reasons = _reasons_to_keep(version, name, data)
+    if reasons:
+        raise CollectionError(
+            f"Cluster {version}/{name}: its creation was interrupted, yet {reasons[0]}.",
+            f"Remove {_mark_path(version, name)} to keep the cluster, or drop it with pg_dropcluster.",
+        )
+    # As the owner, because the path lies under directories that the owner can rearrange.
+    info = os.stat(_STATE)
+    run(["rm", "-rf", "--one-file-system", "--", data], **as_user(info.st_uid, info.st_gid))
+    shutil.rmtree(configuration, ignore_errors=True)
+    _write_mark(mark, "")
+
+
+def _reasons_to_keep(version: int, name: str, data: str) -> list[str]:
+    """Why what is there is not, or not only, what an interrupted creation left.
+
+    Args:
+        version, name: of the cluster.
+        data: the data directory that was being created.
+    """
+    reasons = []
+    with contextlib.suppress(OSError):
+        path = os.path.join(_configuration_root(), str(version), name, "postgresql.conf")
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            configured = re.findall(r"^\s*data_directory\s*=?\s*'([^']+)'", stream.read(), re.MULTILINE)
+        if configured and os.path.realpath(configured[-1]) != os.path.realpath(data):
+            reasons.append(f"its data directory is {configured[-1]}, not {data}")
+    with contextlib.suppress(OSError):
+        if os.stat(os.path.join(data, "PG_VERSION")).st_mtime < os.stat(_mark_path(version, name)).st_mtime - 1:
+            reasons.append(f"{data} is older than that")
+    for entry in ("postmaster.pid", "postmaster.opts"):
+        if os.path.lexists(os.path.join(data, entry)):
+            reasons.append(f"a server has run in {data} since")
+    if serves(data):
+        reasons.append(f"a server runs in {data}")
+    return reasons
 
 
 @contextlib.contextmanager
-def _unfinished(version: int, name: str) -> Iterator[int]:
-    """The mark of an unfinished cluster, locked: by flock(2), which a child that outlives its run holds on to."""
-    path = _unfinished_mark(version, name)
+def _locked_mark(version: int, name: str) -> Iterator[int]:
+    """The mark of a new cluster, locked: by flock(2), which a child that outlives its run holds on to."""
+    path = _mark_path(version, name)
     deadline = time.monotonic() + _CREATE_TIMEOUT
     while True:
         try:
@@ -251,8 +290,31 @@ def _unfinished(version: int, name: str) -> Iterator[int]:
         os.close(mark)
 
 
-def _unfinished_mark(version: int, name: str) -> str:
+def _mark_path(version: int, name: str) -> str:
     return os.path.join(_STATE, f".devportal-backstage-unfinished-{version}-{name}")
+
+
+def _read_mark(version: int, name: str) -> str:
+    with contextlib.suppress(OSError), open(_mark_path(version, name), encoding="utf-8") as stream:
+        return stream.read(4096)
+    return ""
+
+
+def _write_mark(mark: int, text: str) -> None:
+    os.ftruncate(mark, 0)
+    os.pwrite(mark, text.encode(), 0)
+
+
+def _next_port() -> int:
+    """The port that pg_createcluster gives to a new cluster."""
+    taken = set()
+    if shutil.which("pg_lsclusters"):
+        listed = run(["pg_lsclusters", "--no-header"]).stdout.split("\n")
+        taken = {line.split()[2] for line in listed if len(line.split()) > 2}
+    port = DEFAULT_PORT
+    while str(port) in taken or in_use("localhost", port) or in_use(None, port):
+        port += 1
+    return port
 
 
 def _configuration_root() -> str:

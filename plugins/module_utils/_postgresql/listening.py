@@ -34,17 +34,19 @@ def check_port(port: int, listen_addresses: str, cluster: Cluster | None, others
         taken = other.status == "online" or other.start == "auto"
         if taken and other.port == port and str(other) != str(cluster):
             raise CollectionError(
-                f"port: {port} is already used by cluster {other} ({other.status}).", "Choose another port."
+                f"O(settings): port {port} is already used by cluster {other} ({other.status}).", "Choose another port."
             )
     for item in listen_addresses.split(","):
         host = item.strip().strip('"')
-        if host and _in_use(None if host == "*" else host, port):
+        if host and in_use(None if host == "*" else host, port):
             raise CollectionError(
-                f"port: {port} is already used by {_listener(port)}.", "Choose another port, or stop that process."
+                f"O(settings): port {port} is already used by {_listener(port)}.",
+                "Choose another port, or stop that process.",
             )
 
 
-def _in_use(host: str | None, port: int) -> bool:
+def in_use(host: str | None, port: int) -> bool:
+    """Whether a process listens on this port of an address; None stands for all of them."""
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError:
@@ -91,3 +93,43 @@ def tcp_address(listen_addresses: str) -> str | None:
         if any(item in any_of for item in asked):
             return address
     return asked[0] if asked else None
+
+
+def check_addresses(listen_addresses: str) -> None:
+    """Reject an address on which a server of this host could not listen; it would go on without it, or not start.
+
+    Args:
+        listen_addresses: as PostgreSQL writes it.
+
+    Raises:
+        CollectionError: it does not resolve, or is not an address of this host.
+    """
+    for item in listen_addresses.split(","):
+        host = item.strip().strip('"')
+        if not host or host == "*":
+            continue
+        try:
+            places = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise CollectionError(
+                f'O(settings): listen_addresses has "{host}", which does not resolve on this host ({reason}).',
+                "Correct the name, or add it to DNS or /etc/hosts.",
+            ) from None
+        # A name such as localhost may have an IPv6 address on a host without IPv6; PostgreSQL goes on with the other.
+        errors = [_bind_error(family, place) for family, _kind, _protocol, _name, place in places]
+        if errors and all(errors):
+            raise CollectionError(
+                f'O(settings): listen_addresses has "{host}", which is not an address of this host ({errors[0]}).',
+                "Use one of its own addresses, or `*`.",
+            )
+
+
+def _bind_error(family: int, place: tuple[object, ...]) -> str | None:
+    """Why this address cannot be had on any port."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((place[0], 0, *place[2:]))
+    except OSError as error:
+        return error.strerror
+    return None

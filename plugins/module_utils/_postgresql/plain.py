@@ -171,7 +171,7 @@ class Plain:
             )
 
     def watch(self, cluster: Cluster) -> UnitLog:
-        return UnitLog(cluster.unit, cluster.data_directory)
+        return UnitLog(cluster.unit, cluster.data_directory, cluster.owner)
 
     def check_port(self, port: int) -> None:
         check_selinux_port(port)
@@ -186,13 +186,14 @@ class Plain:
 class UnitLog:
     """What a unit's server logs from now on: in the journal until its own collector has started, then in its files."""
 
-    def __init__(self, unit: str, data_directory: str) -> None:
+    def __init__(self, unit: str, data_directory: str, owner: str) -> None:
         self._unit = unit
+        self._owner = owner
         self._data = data_directory
         shown = run(["journalctl", "--quiet", "--lines=0", "--show-cursor"]).stdout
         found = re.search(r"-- cursor: (\S+)", shown)
         self._cursor = found.group(1) if found else ""
-        self._before = {path: LogTail(path) for path in self._files()}
+        self._before = {path: LogTail(path, self._owner) for path in self._files()}
 
     def _files(self) -> list[str]:
         with contextlib.suppress(OSError), open(f"{self._data}/current_logfiles", encoding="utf-8") as stream:
@@ -205,7 +206,7 @@ class UnitLog:
         return run(["journalctl", "--quiet", "--output=cat", f"--unit={self._unit}", *since]).stdout.splitlines()
 
     def _collected(self) -> list[str]:
-        now = {path: self._before.get(path) or LogTail(path, 0) for path in self._files()}
+        now = {path: self._before.get(path) or LogTail(path, self._owner, 0) for path in self._files()}
         return [line for tail in {**self._before, **now}.values() for line in tail.lines()]
 
     def lines(self) -> list[str]:

@@ -17,7 +17,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
@@ -39,12 +39,14 @@ class Staged:
         path: of our settings file.
         text: what our settings file is to hold; None for no file.
         main: what postgresql.conf is to hold.
+        gone: files that are not to be there any more.
     """
 
     cluster: Cluster
     path: str
     text: bytes | None
     main: bytes
+    gone: tuple[str, ...] = ()
 
 
 def check_settings(staged: Staged, settings: Mapping[str, str]) -> None:
@@ -72,6 +74,19 @@ def effective_settings(staged: Staged, names: Iterable[str]) -> dict[str, str]:
         return {name: _postgres(staged.cluster, config, name).stdout.rstrip("\n") for name in names}
 
 
+def configured(cluster: Cluster, name: str) -> str:
+    """The value of a setting in the cluster's files as they are."""
+    return _postgres(cluster, cluster.include_file, name).stdout.rstrip("\n")
+
+
+def values_of(cluster: Cluster, settings: Mapping[str, str]) -> dict[str, str]:
+    """These values as pg_settings.setting would show them, such as 65536 for 64MB; the cluster's files do not count."""
+    return {
+        name: _postgres(cluster, cluster.include_file, name, ("-c", f"{name}={value}")).stdout.rstrip("\n")
+        for name, value in settings.items()
+    }
+
+
 def not_included(cluster: Cluster) -> CollectionError:
     """The error for a postgresql.conf that does not read the directory of settings files."""
     directory = os.path.basename(cluster.settings_directory)
@@ -90,8 +105,9 @@ def _files_of(staged: Staged) -> Iterator[str]:
         main_name, included = os.path.basename(cluster.include_file), os.path.basename(directory)
         target = os.path.join(stage, included)
         os.mkdir(target, 0o700)
+        gone = {os.path.basename(path) for path in staged.gone}
         _link_all(cluster.config_directory, stage, {included, main_name, *_NOT_LINKED})
-        _link_all(directory, target, {name})
+        _link_all(directory, target, {name, *gone})
         config = os.path.join(stage, main_name)
         # An absolute path to the live directory would read the file that is to be replaced.
         main = staged.main.replace(os.fsencode(directory), os.fsencode(target))
@@ -114,7 +130,7 @@ def _link_all(source: str, target: str, but: set[str]) -> None:
                 os.symlink(os.path.join(source, entry), os.path.join(target, entry))
 
 
-def _postgres(cluster: Cluster, config: str, name: str) -> subprocess.CompletedProcess[str]:
+def _postgres(cluster: Cluster, config: str, name: str, more: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     settings = {
         "config_file": config,
         # A postgresql.conf in the data directory names none of the three.
@@ -125,7 +141,7 @@ def _postgres(cluster: Cluster, config: str, name: str) -> subprocess.CompletedP
         "log_destination": "stderr",
     }
     options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-    return run([f"{cluster.binaries}/postgres", "-C", name, *options], **as_user(cluster.uid, cluster.gid))
+    return run([f"{cluster.binaries}/postgres", "-C", name, *options, *more], **as_user(cluster.uid, cluster.gid))
 
 
 def _explain(cluster: Cluster, settings: Mapping[str, str], stderr: str, stage: str) -> None:
@@ -152,12 +168,12 @@ def _problem_sentence(cluster: Cluster, settings: Mapping[str, str], problem: st
     if problem.startswith("unrecognized"):
         listed = run([f"{cluster.binaries}/postgres", "--describe-config"]).stdout
         near = difflib.get_close_matches(name, [line.split("\t")[0].lower() for line in listed.splitlines()], 1)
-        return f"settings: PostgreSQL {cluster.version} has no setting {name}" + (
+        return f"O(settings): PostgreSQL {cluster.version} has no setting {name}" + (
             f"; did you mean {near[0]}?" if near else "."
         )
     if "cannot be changed" in problem:
-        return f"settings: {name} is fixed when PostgreSQL is built or the cluster is created. Remove it."
-    return f'settings: {name} = "{settings[name]}": PostgreSQL reports: {problem}.'
+        return f"O(settings): {name} is fixed when PostgreSQL is built or the cluster is created. Remove it."
+    return f'O(settings): {name} = "{settings[name]}": PostgreSQL reports: {problem}.'
 
 
 def _check_libraries(cluster: Cluster, config: str, name: str, value: str) -> None:
@@ -166,13 +182,14 @@ def _check_libraries(cluster: Cluster, config: str, name: str, value: str) -> No
         library = item.strip().strip('"')
         if not library:
             raise CollectionError(
-                f'settings: {name} = "{value}" has an empty name, with which the server does not start.', "Remove it."
+                f'O(settings): {name} = "{value}" has an empty name, with which the server does not start.',
+                "Remove it.",
             )
         path = f"{cluster.libraries}/{library}{'' if library.endswith('.so') else '.so'}"
         if "/" in library or os.path.exists(path):
             continue
         if _postgres(cluster, config, "dynamic_library_path").stdout.strip() == "$libdir":
             raise CollectionError(
-                f"settings: {name} names {library}, but there is no {path}.",
+                f"O(settings): {name} names {library}, but there is no {path}.",
                 "Install the package that has it, or remove the name.",
             )

@@ -9,9 +9,14 @@ Private to this collection: its interface may change in any release.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from ansible_collections.devportal.backstage.plugins.module_utils._files.accounts import acting_as, named
 
 MESSAGE = re.compile(r"\b(LOG|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|CONTEXT):\s+(.*)")
 _TROUBLE = re.compile(r"could not|cannot|invalid|unrecognized|syntax error|not reloaded|errors|outside the valid")
@@ -21,17 +26,22 @@ class LogTail:
     """What a server writes to its log file from now on.
 
     Args:
-        path: the log file, which may not be there yet.
+        path: of the file, which the cluster's owner chooses, and which may not be there yet.
+        owner: the OS user whose rights count.
         start: where to begin; None for its end.
     """
 
-    def __init__(self, path: str, start: int | None = None) -> None:
+    def __init__(self, path: str, owner: str, start: int | None = None) -> None:
         self._path = path
-        self._start = start if start is not None else os.path.getsize(path) if os.path.exists(path) else 0
+        self._owner = owner
+        self._start = start or 0
+        if start is None:
+            with contextlib.suppress(OSError), self._opened() as stream:
+                self._start = stream.seek(0, os.SEEK_END)
 
     def lines(self) -> list[str]:
         """The new lines."""
-        with contextlib.suppress(OSError), open(self._path, "rb") as stream:
+        with contextlib.suppress(OSError), self._opened() as stream:
             stream.seek(self._start)
             return stream.read(1 << 20).decode("utf-8", "replace").splitlines()
         return []
@@ -39,6 +49,15 @@ class LogTail:
     def reasons(self) -> list[str]:
         """Why a server did not do what it was asked: the lines of trouble, else the last few lines."""
         return reasons(self.lines())
+
+    def _opened(self) -> BinaryIO:
+        with acting_as(named(self._owner)):
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        stream = open(descriptor, "rb")  # noqa: SIM115 (the caller closes it)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            stream.close()
+            raise OSError(errno.EINVAL, "not a regular file", self._path)
+        return stream
 
 
 def reasons(lines: Iterable[str]) -> list[str]:

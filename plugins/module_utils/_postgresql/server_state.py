@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster, Postmaster
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import connect
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import connect, statement_error
 
 CLOCK_GRAIN = 0.01  # seconds; a file's time stamp comes from the kernel's coarse clock
 _SESSION = "SELECT set_config('search_path', 'pg_catalog', false), set_config('lc_messages', 'C', false)"
@@ -25,10 +25,12 @@ _LOADED = "SELECT extract(epoch FROM pg_catalog.pg_conf_load_time())::float8"
 _STATE = """
 SELECT json_build_object(
   'loaded', extract(epoch FROM pg_conf_load_time()),
+  'in_recovery', pg_is_in_recovery(),
   'encoding', (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'template1'),
   'settings', (
     SELECT json_agg(json_build_object('name', lower(name), 'value', setting, 'context', context, 'source', source,
-                                      'file', sourcefile, 'line', sourceline, 'pending', pending_restart))
+                                      'file', sourcefile, 'line', sourceline, 'pending', pending_restart,
+                                      'shown', current_setting(name, true)))
     FROM pg_settings),
   'files', (
     SELECT coalesce(json_agg(json_build_object('name', lower(f.name), 'value', f.setting, 'file', f.sourcefile,
@@ -42,7 +44,7 @@ SELECT json_build_object(
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of pg_settings: the value in force and where it comes from."""
+    """One row of pg_settings: the value in force, where it comes from, and how SHOW shows it."""
 
     name: str
     value: str | None
@@ -51,6 +53,12 @@ class Setting:
     file: str | None
     line: int | None
     pending: bool
+    shown: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the value comes from."""
+        return f"{self.file}, line {self.line}" if self.file else self.source
 
 
 @dataclass(frozen=True)
@@ -71,12 +79,14 @@ class ServerState:
     Attributes:
         loaded: when it has last read its files, in seconds since the epoch.
         encoding: of the databases that it creates.
+        in_recovery: whether it is a standby.
         settings: by name in lower case.
         rules: the rows of pg_hba_file_rules.
     """
 
     loaded: float
     encoding: str
+    in_recovery: bool
     settings: Mapping[str, Setting]
     files: Sequence[FileSetting]
     rules: Sequence[Mapping[str, Any]]
@@ -86,47 +96,68 @@ class ServerState:
         return sorted(setting.name for setting in self.settings.values() if setting.pending)
 
 
-def query_state(cluster: Cluster, server: Postmaster) -> ServerState:
+@dataclass(frozen=True)
+class Login:
+    """As whom the server is queried, through its socket.
+
+    Attributes:
+        user: a superuser; None for the one named like the cluster's owner.
+        password: where peer authentication does not do.
+        database: any.
+    """
+
+    user: str | None = None
+    password: str | None = None
+    database: str = "postgres"
+
+
+def query_state(cluster: Cluster, server: Postmaster, login: Login) -> ServerState:
     """The state of a running server.
 
     Raises:
         PostgresqlError: no connection.
     """
-    with _cursor(cluster, server) as cursor:
+    with _cursor(cluster, server, login) as cursor:
         cursor.execute(_STATE)
         ((text,),) = cursor.fetchall()
     found = json.loads(text)
     return ServerState(
         loaded=float(found["loaded"]),
         encoding=found["encoding"],
+        in_recovery=found["in_recovery"],
         settings={entry["name"]: Setting(**entry) for entry in found["settings"]},
         files=[FileSetting(**entry) for entry in found["files"]],
         rules=found["rules"],
     )
 
 
-def query_loaded(cluster: Cluster, server: Postmaster) -> float:
+def query_loaded(cluster: Cluster, server: Postmaster, login: Login) -> float:
     """When a new session's server has last read its files, in seconds since the epoch."""
-    with _cursor(cluster, server) as cursor:
+    with _cursor(cluster, server, login) as cursor:
         cursor.execute(_LOADED)
         ((seconds,),) = cursor.fetchall()
     return float(seconds)
 
 
 @contextlib.contextmanager
-def _cursor(cluster: Cluster, server: Postmaster) -> Iterator[Any]:
+def _cursor(cluster: Cluster, server: Postmaster, login: Login) -> Iterator[Any]:
     connection = connect(
         {
             "login_unix_socket": server.socket_directory,
             "login_port": server.port,
-            "login_user": cluster.owner,
-            "login_db": "postgres",
+            "login_user": login.user or cluster.owner,
+            "login_password": login.password,
+            "login_db": login.database,
         },
         os_user=cluster.owner,
     )
+    import psycopg2
+
     try:
         with connection.cursor() as cursor:
             cursor.execute(_SESSION)
             yield cursor
+    except psycopg2.Error as error:
+        raise statement_error(error) from error
     finally:
         connection.close()

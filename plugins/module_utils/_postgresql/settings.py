@@ -17,8 +17,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.portals import decoded, encoded
 
-SETTINGS_FILE = "zz-devportal-backstage.conf"  # PostgreSQL reads the directory in the C locale's order; the last counts
+FIRST_VERSION_FILE = "zz-devportal-backstage.conf"  # of version 1.0.0, which knew one portal a cluster
+# PostgreSQL reads the directory in the C locale's order, and the last value of a setting takes effect.
+_FILE = "zz-backstage-{}.conf"
+_OUR_FILES = re.compile(r"zz-devportal-backstage\.conf|zz-backstage-(.+)\.conf")
 HEADER = (
     "# Managed by Ansible (devportal.backstage.postgresql_config): changes by hand are lost on its next run.\n"
     "# Put settings of your own into another file of this directory.\n"
@@ -26,10 +30,13 @@ HEADER = (
 
 # What the platform's own tools and units rely on.
 _PLACES = ("data_directory", "config_file", "hba_file", "ident_file", "external_pid_file")
+_LINE = re.compile(r"^(\S+) = '((?:''|\\.|[^'\\])*)'$", re.MULTILINE)
 _INCLUDES = ("include", "include_dir", "include_if_exists")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*")
 _PLAIN_ITEM = re.compile(r"[a-z0-9_.:*/$%+@-]+")
 _ESCAPES = {"\\": "\\\\", "'": "''", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
+
+_UNESCAPES = {written: letter for letter, written in _ESCAPES.items()}
 
 _BEGIN = b"# BEGIN devportal.backstage include (managed by Ansible: changes inside are lost on its next run)"
 _CREATED = b" (the directory was created with it)"
@@ -56,19 +63,19 @@ def normal_settings(settings: Mapping[str, Any]) -> dict[str, str]:
     for given, value in settings.items():
         name = str(given).lower()
         if not _NAME.fullmatch(name):
-            raise CollectionError(f'settings: "{given}" is not a valid name.', 'Use letters, digits, "_" and ".".')
+            raise CollectionError(f'O(settings): "{given}" is not a valid name.', 'Use letters, digits, "_" and ".".')
         if name in result:
-            raise CollectionError(f"settings: {name} is there twice, in different case.", "Keep one of them.")
+            raise CollectionError(f"O(settings): {name} is there twice, in different case.", "Keep one of them.")
         if name in _PLACES:
-            raise CollectionError(f"settings: {name} is set by the operating system's packages.", "Remove it.")
+            raise CollectionError(f"O(settings): {name} is set by the operating system's packages.", "Remove it.")
         if name in _INCLUDES:
-            raise CollectionError(f"settings: {name} is not a setting.", "Give the settings themselves.")
+            raise CollectionError(f"O(settings): {name} is not a setting.", "Give the settings themselves.")
         if value is not None:
             result[name] = _value_text(name, value)
     if "port" in result:
         port = result["port"]
         if not (re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535):
-            raise CollectionError(f'settings: port is "{port}".', "Choose a whole number from 1 to 65535.")
+            raise CollectionError(f'O(settings): port is "{port}".', "Choose a whole number from 1 to 65535.")
     return dict(sorted(result.items()))
 
 
@@ -81,17 +88,17 @@ def _value_text(name: str, value: Any) -> str:
         text = str(value)
     else:
         raise CollectionError(
-            f"settings: {name} is a {type(value).__name__}.",
+            f"O(settings): {name} is a {type(value).__name__}.",
             "Give a string, a number, true, false or a list of strings.",
         )
     if "\0" in text:
-        raise CollectionError(f"settings: {name} has a NUL character, which PostgreSQL cannot hold.", "Remove it.")
+        raise CollectionError(f"O(settings): {name} has a NUL character, which PostgreSQL cannot hold.", "Remove it.")
     return text
 
 
 def _item_text(name: str, item: Any) -> str:
     if isinstance(item, (bool, float)) or not isinstance(item, (int, str)) or item == "":
-        raise CollectionError(f"settings: {name} has the list item {item!r}.", "Give strings that are not empty.")
+        raise CollectionError(f"O(settings): {name} has the list item {item!r}.", "Give strings that are not empty.")
     text = str(item)
     return text if _PLAIN_ITEM.fullmatch(text) else '"' + text.replace('"', '""') + '"'
 
@@ -110,9 +117,25 @@ def settings_text(settings: Mapping[str, str]) -> bytes | None:
     return (HEADER + "".join(lines)).encode()
 
 
-def written_names(text: bytes | None) -> list[str]:
-    """The names of the settings in a file of ours."""
-    return re.findall(r"^(\S+) = '", (text or b"").decode("utf-8", "replace"), re.MULTILINE)
+def settings_file(portal: str) -> str:
+    """The name of the portal's settings file."""
+    return _FILE.format(encoded(portal))
+
+
+def portal_of(entry: str) -> str | None:
+    """The portal whose settings file has this name: empty for that of version 1.0.0, None for a file of others."""
+    found = _OUR_FILES.fullmatch(entry)
+    return decoded(found.group(1) or "") if found else None
+
+
+def written_settings(text: bytes | None) -> dict[str, str]:
+    """The settings in a file of ours, as `settings_text` wrote them."""
+    lines = _LINE.findall((text or b"").decode("utf-8", "replace"))
+    return {name: re.sub(r"''|\\(.)", _unescaped, value) for name, value in lines}
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return _UNESCAPES.get(found.group(0), found.group(1) or "")
 
 
 def settings_directory(main: bytes, default: str) -> tuple[str, bool]:
@@ -132,7 +155,7 @@ def settings_directory(main: bytes, default: str) -> tuple[str, bool]:
         if os.path.dirname(directory) == beside:
             return directory, True
     if os.path.isdir(default) and any(
-        entry.endswith(".conf") and entry != SETTINGS_FILE for entry in os.listdir(default)
+        entry.endswith(".conf") and portal_of(entry) is None for entry in os.listdir(default)
     ):
         # Somebody has those files out of force; including the directory would bring them back.
         return os.path.join(beside, _DIRECTORY_WHERE_OTHERS_ARE), False

@@ -133,3 +133,11 @@ def test_an_iteration_count_passes(iterations):
 def test_an_iteration_count_that_the_driver_of_backstage_refuses_is_refused(iterations):
     (sentence,) = preflight.iterations_problems(iterations)
     assert sentence.startswith(f"backstage_postgresql_iterations is {iterations}:")
+
+
+def test_addresses_that_nobody_gave():
+    assert preflight.default_addresses(frozenset()) == ["localhost"]
+    assert preflight.default_addresses(frozenset({17})) is None
+    assert not list(preflight.reach_problems(None, ["app"]))
+    (sentence,) = preflight.reach_problems(preflight.default_addresses([]), ["app"])
+    assert "app cannot reach a server that listens on localhost only" in sentence

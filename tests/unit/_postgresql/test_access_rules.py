@@ -8,16 +8,11 @@ from __future__ import annotations
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import (
-    BEGIN,
-    END,
     access_rules,
     shown,
-    with_block,
 )
 from hypothesis import assume, given
 from hypothesis import strategies as st
-
-HBA = b"# local comment\nlocal all postgres peer\r\nhost all all 127.0.0.1/32 scram-sha-256"
 
 
 def rule(**changes):
@@ -98,37 +93,8 @@ class TestRules:
             assert token[1:-1].replace('""', '"') == name
 
 
-class TestBlock:
-    rules = access_rules([rule(), rule(users=["b"])])
-
-    def test_top_and_back(self):
-        data = with_block(HBA, self.rules)
-        assert data.startswith(BEGIN + b"\nhost\t")
-        assert data.endswith(END + b"\n" + HBA)
-        assert with_block(data, self.rules) == data
-        assert with_block(data, []) == HBA
-
-    def test_a_moved_block_comes_back_to_the_top(self):
-        block = with_block(b"", self.rules)
-        assert with_block(HBA + b"\n" + block, self.rules) == block + HBA + b"\n"
-
-    def test_windows_line_ends_and_no_last_line_end(self):
-        block = with_block(b"", self.rules).replace(b"\n", b"\r\n")
-        assert with_block(block + HBA, []) == HBA
-        assert with_block(block.rstrip(b"\r\n"), []) == b""
-
-    @given(st.binary(max_size=60))
-    def test_every_other_byte_is_kept(self, data):
-        assume(b"devportal" not in data)
-        assert with_block(with_block(data, self.rules), []) == data
-
-    @pytest.mark.parametrize("data", [BEGIN, END, END + b"\n" + BEGIN, b"\n".join([BEGIN, END, BEGIN, END])])
-    def test_broken_marks(self, data):
-        with pytest.raises(CollectionError, match="must be there once each"):
-            with_block(data + b"\n" + HBA, self.rules, "/x/pg_hba.conf")
-
-    def test_secrets_are_masked(self):
-        data = with_block(b"", access_rules([rule(method="ldap", secret_options={"ldapbindpasswd": "geheim x"})]))
-        assert b'ldapbindpasswd="geheim x"' in data
-        assert "geheim" not in shown(data)
-        assert "ldapbindpasswd=****" in shown(data)
+def test_secrets_are_masked():
+    data = access_rules([rule(method="ldap", secret_options={"ldapbindpasswd": "geheim x"})])[0].line().encode()
+    assert b'ldapbindpasswd="geheim x"' in data
+    assert "geheim" not in shown(data)
+    assert "ldapbindpasswd=****" in shown(data)

@@ -46,7 +46,7 @@ class TestChoose:
 
     @pytest.mark.parametrize("version", [None, 15])
     def test_a_wrong_name_makes_no_second_server(self, version):
-        with pytest.raises(CollectionError, match=r"cluster: there is none .*mian.*15/main \(port 5432, online\)"):
+        with pytest.raises(CollectionError, match=r"O\(cluster\): there is none .*mian.*15/main \(port 5432, online\)"):
             choose([make_cluster(15)], [15], version, "mian", None)
         assert choose([make_cluster(15)], [15], version, "second", True) == 15
 

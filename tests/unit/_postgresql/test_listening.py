@@ -10,7 +10,11 @@ import socket
 
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.listening import check_port, tcp_address
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.listening import (
+    check_addresses,
+    check_port,
+    tcp_address,
+)
 from clusters import make_cluster
 
 
@@ -35,7 +39,7 @@ class TestPort:
         ours = make_cluster(15, port=free_port)
         other = make_cluster(17, port=free_port)
         check_port(free_port, "localhost", ours, [ours])
-        with pytest.raises(CollectionError, match=f"port: {free_port} is already used by cluster 17/main"):
+        with pytest.raises(CollectionError, match=f"port {free_port} is already used by cluster 17/main"):
             check_port(free_port, "localhost", ours, [ours, other])
         check_port(
             free_port, "localhost", ours, [ours, make_cluster(17, port=free_port, status="down", start="manual")]
@@ -62,3 +66,21 @@ class TestPort:
             server.bind(("127.0.0.1", 0))
             server.listen()
             yield server.getsockname()[1]
+
+
+class TestAddresses:
+    @pytest.mark.parametrize("addresses", ["", "*", "localhost", "127.0.0.1, localhost", "0.0.0.0", '"127.0.0.1"'])
+    def test_one_can_listen_there(self, addresses):
+        check_addresses(addresses)
+
+    @pytest.mark.parametrize(
+        "addresses", ["nosuch.invalid", "localhost, nosuch.invalid", "10.0.0", "a b", "-x", "ü" * 70]
+    )
+    def test_a_name_that_does_not_resolve(self, addresses):
+        with pytest.raises(CollectionError, match=r"which (does not resolve on|is not an address of) this host"):
+            check_addresses(addresses)
+
+    @pytest.mark.parametrize("addresses", ["192.0.2.7", "localhost,192.0.2.7", "2001:db8::7"])
+    def test_an_address_of_another_host(self, addresses):
+        with pytest.raises(CollectionError, match="is not an address of this host"):
+            check_addresses(addresses)

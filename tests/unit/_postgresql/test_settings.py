@@ -11,10 +11,12 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.se
     Include,
     normal_settings,
     our_include,
+    portal_of,
     settings_directory,
+    settings_file,
     settings_text,
     with_include,
-    written_names,
+    written_settings,
 )
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -73,9 +75,26 @@ class TestSettings:
         with pytest.raises(CollectionError, match=message):
             normal_settings(settings)
 
-    def test_names_that_are_written(self):
-        assert written_names(settings_text({"a.b": "c = 'd", "e": "1\nf = '2"})) == ["a.b", "e"]
-        assert written_names(None) == []
+    @given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=30))
+    def test_what_is_written_can_be_read(self, value):
+        settings = {"a.b": value, "c": "d = 'e'"}
+        assert written_settings(settings_text(settings)) == settings
+
+    def test_nothing_is_written(self):
+        assert written_settings(None) == {}
+
+    @given(st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=30))
+    def test_a_portal_s_file(self, portal):
+        name = settings_file(portal)
+        assert portal_of(name) == portal
+        assert "/" not in name
+        assert not name.startswith(".")
+        assert name.endswith(".conf")
+        assert name > "zz-a"
+
+    def test_other_files(self):
+        assert portal_of("zz-devportal-backstage.conf") == ""
+        assert portal_of("10-tuning.conf") is None
 
 
 class TestDirectory:
@@ -107,6 +126,8 @@ class TestDirectory:
 
     def test_files_that_somebody_has_out_of_force_stay_so(self, tmp_path):
         (tmp_path / "conf.d").mkdir()
+        assert settings_directory(b"", f"{tmp_path}/conf.d") == (f"{tmp_path}/conf.d", False)
+        (tmp_path / "conf.d" / "zz-backstage-a.conf").write_text("work_mem = '1MB'\n")
         assert settings_directory(b"", f"{tmp_path}/conf.d") == (f"{tmp_path}/conf.d", False)
         (tmp_path / "conf.d" / "10.conf").write_text("work_mem = 1MB\n")
         assert settings_directory(b"", f"{tmp_path}/conf.d") == (f"{tmp_path}/backstage.d", False)
