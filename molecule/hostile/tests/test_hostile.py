@@ -82,12 +82,12 @@ def state():
 
 
 @contextlib.contextmanager
-def attacked():
-    """The attacks go on within this."""
+def attacked(how):
+    """The attacks go on within this: `loud`, which a run may fail because of, or `silent`."""
     processes = [
         subprocess.Popen(["docker", "exec", CONTAINER, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for command in (
-            ("runuser", "-u", "backstage", "--", "/usr/local/bin/attack.sh"),
+            ("runuser", "-u", "backstage", "--", "/usr/local/bin/attack.sh", how),
             ("python3", "/usr/local/bin/peer.py", "6666"),
         )
     ]
@@ -123,26 +123,33 @@ def runs():
         "CREATE FUNCTION public.quote_ident(name) RETURNS text LANGUAGE plpgsql AS $$"
         "BEGIN ALTER ROLE mallory SUPERUSER; RETURN 'x'; END $$;"
     )
-    found = {"state": state()}
-    with attacked():
+    found = {"state": state(), "quiet": Run("site", FIRST)}
+    with attacked("loud"):
         for playbook, password, check in (
             ("site", FIRST, True),
             ("site", FIRST, False),
             ("verify", FIRST, False),
             ("rotate_password", SECOND, True),
-            ("rotate_password", SECOND, False),
-            ("verify", FIRST, True),
         ):
-            found[playbook, check] = Run(playbook, password, check)
+            found["loud", playbook, check] = Run(playbook, password, check)
+    with attacked("silent"):
+        for playbook in ("site", "rotate_password", "verify"):
+            found["silent", playbook, False] = Run(playbook, FIRST if playbook == "site" else SECOND)
     return found
 
 
 def attacked_runs(runs):
-    return {key: run for key, run in runs.items() if key != "state"}
+    return {key: run for key, run in runs.items() if isinstance(key, tuple)}
 
 
 def test_every_run_ends_within_a_minute(runs):
-    assert {key: round(run.seconds) for key, run in attacked_runs(runs).items() if run.seconds > 60} == {}
+    """On a machine where a run that nobody attacks takes a few seconds."""
+    limit = max(60, 3 * runs["quiet"].seconds)
+    assert {key: round(run.seconds) for key, run in attacked_runs(runs).items() if run.seconds > limit} == {}
+
+
+def test_silent_attacks_stop_no_run(runs):
+    assert {key: run.message() for key, run in attacked_runs(runs).items() if key[0] == "silent" and run.code} == {}
 
 
 def test_every_failure_is_a_sentence(runs):
@@ -227,7 +234,7 @@ def touched(text):
 
 def test_no_process_of_roots_goes_below_the_home_of_the_app(runs):
     records = inside("sh", "-c", "ls /var/log/record").split()
-    assert len(records) > 50, "the record"
+    assert len(records) > 30, "the record"
     count, found = 0, collections.Counter()
     for record in records:
         calls, roots = touched(inside("cat", f"/var/log/record/{record}"))
@@ -252,7 +259,6 @@ def test_the_record_shows_a_process_of_roots():
 
 
 def test_the_site_works_again_once_the_attack_is_over(runs):
-    passwords = (FIRST, SECOND)
-    again = [Run("site", password, python="/usr/bin/python3") for password in passwords[1:]]
-    assert [run.code for run in again] == [0], again[0].output[-3000:]
+    again = Run("site", SECOND, python="/usr/bin/python3")
+    assert again.code == 0, again.output[-3000:]
     assert Run("verify", SECOND, python="/usr/bin/python3").code == 0

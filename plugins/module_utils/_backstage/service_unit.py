@@ -160,12 +160,14 @@ def require_entry(directory: str, user: str) -> None:
     Raises:
         CollectionError: he may not; the text names the directory that keeps him out.
     """
-    parts = [part for part in os.path.realpath(directory).split("/") if part]
     ids = named(user)
+    with acting_as(ids):
+        parts = [part for part in os.path.realpath(directory).split("/") if part]
     for count in range(len(parts) + 1):
         here = "/" + "/".join(parts[:count])
         try:
-            info = os.stat(here)
+            with acting_as(ids):
+                info = os.stat(here)
         except OSError:
             return
         if ids or user == "root":

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import tcp_ports
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._files import owned, programs
 
 _LINES = 200  # of the log; a failed start writes about 40
 _PROPERTIES = ("ActiveState", "SubState", "Job", "NRestarts", "InvocationID", "ExecMainStartTimestamp", "MainPID")
@@ -149,9 +150,11 @@ def seconds(timestamp: str) -> float | None:
 
 def _written(path: str) -> float:
     try:
-        return os.stat(path).st_mtime
+        with owned.place(path) as found:
+            info = found.status()
     except OSError:
         return 0.0
+    return info.st_mtime if info else 0.0
 
 
 def _output(*command: str) -> str:
@@ -170,4 +173,4 @@ def _run(*command: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    return {"LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    return programs.environment(PATH="/usr/sbin:/usr/bin:/sbin:/bin")
