@@ -116,6 +116,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.pro
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, reported_by
 from ansible_collections.devportal.backstage.plugins.module_utils._files import accounts, environment_option, owned
 from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.pyyaml import HAS_YAML
 
 FOLDER = "/etc/systemd/system"
 
@@ -141,7 +142,7 @@ def _listen(settings: service_unit.ServiceSettings) -> listen_address.ListenAddr
         CollectionError: the env file cannot be read.
     """
     variables, author = process_environment(f"-{settings.env_file}", "systemd", settings.environment)
-    if not config_loader.HAS_YAML or not owned.is_directory(settings.directory):
+    if not HAS_YAML or not owned.is_directory(settings.directory):
         return None
     try:
         reader = accounts.named(settings.user)
