@@ -130,12 +130,21 @@ options:
         belongs under C(knexConfig).
     type: dict
     default: {}
+  ca:
+    description:
+      - Certificate of the authority that signed the server's certificate, as the path of a file on the host, which
+        starts at the directory of the app-config file, or as PEM text.
+      - Sets C(connection.ssl) with C(ca) and C(rejectUnauthorized), so that Backstage uses TLS and verifies the server.
+        What O(database) sets there takes precedence.
+      - "Default: C(connection.ssl) stays as it is."
+    type: str
   state:
     description:
       - V(present) sets the connection to PostgreSQL.
-      - V(absent) puts SQLite in memory back, as in a new app. C(pluginDivisionMode), which SQLite refuses, goes, and
-        other keys beside C(connection) stay. A file whose client is not PostgreSQL is left as it is, and so is the
-        password file.
+      - V(absent) sets SQLite in memory, as in a new app. C(connection) goes as a whole, with the comments in it; so do
+        C(pluginDivisionMode), which SQLite refuses, and the connections of single plugins to PostgreSQL. RV(removed)
+        names them, except host, port, user and password. Other keys stay. A file whose client is not PostgreSQL is left
+        as it is, and so is the password file.
     type: str
     choices: [present, absent]
     default: present
@@ -177,10 +186,12 @@ notes:
   - "What stood in C(backend.database) is treated by kind. Further keys of Backstage's schema, what knex reads beside
     C(connection) (such as C(pool)), and further keys under C(connection) (such as C(ssl)): stay."
   - "What only SQLite reads (C(filename), C(directory), C(flags) and a dictionary C(options) under C(connection)),
-    C(host), C(port), C(user) and C(password) one level too high, and a C(connectionString) that would win: go, and are
-    named in RV(removed)."
-  - "A connection string: goes. Its database is kept in schema mode; of other settings in it the result warns. The same
-    for a connection that comes whole from a variable or a file."
+    C(host), C(port), C(user) and C(password) one level too high: go, and are named in RV(removed)."
+  - "A connection string, whole or as C(connectionString): goes. Its database is kept in schema mode; the result warns
+    of other settings in it. The same for a connection that comes whole from a variable or a file."
+  - "C(plugin.<id>.connection) with a server, user or password of its own: stays, with a warning, because it overrides
+    C(connection) for that plugin."
+  - "Data in SQLite files (C(directory), C(filename)) is not moved; a warning names the place where it stays."
   - "C(type) azure, cloudsql or rds with its own keys, with which Backstage would not use the password: goes, with a
     warning."
   - "Keys that neither Backstage nor knex reads (such as C(clientt)): stay, with a warning that names the nearest key."
@@ -241,7 +252,7 @@ msg:
   type: str
   sample: /opt/backstage/app-config.yaml was changed.
 removed:
-  description: The keys that had to go, see the notes.
+  description: All keys that were removed, see the notes.
   returned: always
   type: list
   elements: str
@@ -327,6 +338,7 @@ def main() -> None:
             **{f"{key}_variable": {"type": "str", "default": name, "no_log": False} for key, name in VARIABLES.items()},
             "password_file": {"type": "path", "default": "postgres-password", "no_log": False},
             "database": {"type": "dict", "default": {}, "no_log": True},
+            "ca": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "os_user": {"type": "str"},
             "create": {"type": "bool", "default": False},

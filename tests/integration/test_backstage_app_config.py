@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -555,3 +556,81 @@ def test_a_bare_host(run, app, no_yaml):
     assert "python3-yaml" in result["msg"]
     result = run(check=True, env=no_yaml, path=str(app.parent / "gone" / "app-config.yaml"))
     assert (result["failed"], result["changed"]) == (False, True)
+
+
+CONNECTIONS = """\
+backend:
+  database:
+    client: pg
+    connection:
+      host: localhost
+      port: 5432
+      user: xxx
+      password: xxx
+    plugin:
+      auth:
+        connection: 'postgresql://u:oldpw@oldhost:5432/test1'
+      catalog:
+        connection:
+          host: otherhost
+          password: otherpw
+"""
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_connections_of_plugins_are_reported(run, app, check):
+    app.write_text(CONNECTIONS)
+    result = run(check=check, diff=True)
+    assert [text.split(" overrides")[0] for text in warnings(result) if "for this plugin" in text] == [
+        f"{app}: backend.database.plugin.{plugin}.connection" for plugin in ("auth", "catalog")
+    ]
+    assert not re.search("oldpw|otherpw", json.dumps(result))
+    removed = run(check=check, state="absent")["removed"]
+    assert [name for name in removed if "plugin" in name] == [
+        f"backend.database.plugin.{plugin}.connection" for plugin in ("auth", "catalog")
+    ]
+    if not check:
+        assert not re.search("postgres|host|pg", app.read_text())
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_data_in_sqlite_stays_behind(run, app, check):
+    app.write_text(
+        "backend:\n  database:\n    client: better-sqlite3\n    connection:\n      directory: /var/lib/portal\n"
+    )
+    [warning] = [text for text in warnings(run(check=check)) if "is not moved" in text]
+    assert warning.startswith(f"{app}: The data in the SQLite files of /var/lib/portal is not moved: stars")
+    if not check:
+        assert warnings(run()) == []
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_connection_string_in_an_object(run, app, check):
+    app.write_text(
+        "backend:\n  database:\n    client: pg\n    pluginDivisionMode: schema\n    connection:\n"
+        "      connectionString: postgresql://u:oldpw@h:5432/mydb?sslmode=require\n"
+    )
+    result = run(check=check, diff=True)
+    assert any("sslmode" in text for text in warnings(result))
+    assert "+      database: mydb\n" in result["diff"][0]["prepared"]
+    assert "oldpw" not in json.dumps(result)
+    assert check or "database: mydb\n" in app.read_text()
+
+
+def test_absent_names_what_it_removes(run, app):
+    app.write_text(ENV.replace("client: pg", "client: pg\n    pluginDivisionMode: schema"))
+    run(database={"connection": {"database": "portal"}}, ca="ca.pem")
+    result = run(state="absent")
+    names = ["pluginDivisionMode", "connection.database", "connection.ssl"]
+    assert sorted(result["removed"]) == sorted(f"backend.database.{name}" for name in names)
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ backstage_config }}\n", "backend:\n  {% if x %}\n  database: {}\n  {% endif %}\n"]
+)
+def test_a_template_is_named_as_such(run, app, text):
+    app.write_text(text)
+    result = run()
+    assert result["failed"]
+    assert "template" in result["msg"]
+    assert app.read_text() == text

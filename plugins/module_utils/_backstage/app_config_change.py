@@ -24,6 +24,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
     check_connection,
     check_password,
     check_variables,
+    verified_tls,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_schema import check_database
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.git_exposure import exposure
@@ -84,6 +85,7 @@ class AppConfigChange:
         self._password_path = self._beside(options["password_file"])
         self._has_password_file = self._present and options["credentials"] == "file"
         self._connection: dict[str, Data] = {}
+        self._database: Mapping[str, Any] = {}
         self._holds_secret = False
         self.warnings: list[str] = []
         self.result: dict[str, Any] = {"path": self.path, "removed": [], "tightened": [], "tracked": [], "exposed": []}
@@ -134,6 +136,10 @@ class AppConfigChange:
         """Reject everything that can be rejected without the app-config file."""
         options = self._options
         self._connection = self._wanted_connection()
+        self._database = options["database"]
+        if options["ca"]:
+            # What the user gives himself takes precedence.
+            self._database = database_block.merged({"connection": verified_tls(options["ca"])}, options["database"])
         check_database(options["database"])
         self._holds_secret = options["credentials"] == "literal" or any(
             secret_names.is_secret(path, value) for path, value in secret_names.leaves(options["database"])
@@ -186,7 +192,7 @@ class AppConfigChange:
         before = file.data or b""
         with named(self.path):
             if self._present:
-                patched = database_block.present(before, self._connection, self._options["database"])
+                patched = database_block.present(before, self._connection, self._database)
             else:
                 patched = database_block.absent(before)
         self.result["removed"] = patched.removed

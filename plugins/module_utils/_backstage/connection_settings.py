@@ -122,6 +122,28 @@ def by_literal(host: str, port: int, user: str, password: str) -> dict[str, Data
     return {"host": escape(host), "port": port, "user": escape(user), "password": escape(password)}
 
 
+def verified_tls(ca: str) -> dict[str, Data]:
+    """Further settings of a connection: TLS, and the server's certificate has to be signed by an authority.
+
+    Args:
+        ca: certificates of the authority: PEM text, or the path of a file with them, as Backstage resolves it.
+
+    Raises:
+        CollectionError: neither a certificate nor a path.
+    """
+    if "PRIVATE KEY" in ca:
+        raise CollectionError("ca: contains a private key.", "Give only the certificates of the authority.")
+    if "-----BEGIN CERTIFICATE-----" in ca:
+        return {"ssl": {"ca": escape(ca), "rejectUnauthorized": True}}
+    if not ca.strip() or "\n" in ca or "\0" in ca or "-----BEGIN" in ca:
+        raise CollectionError(
+            "ca: is neither the path of a file nor a PEM certificate.",
+            "Give the path of the authority's certificate on the app host, or its text, which begins with "
+            "-----BEGIN CERTIFICATE-----.",
+        )
+    return {"ssl": {"ca": {"$file": escape(ca)}, "rejectUnauthorized": True}}
+
+
 def by_file(host: str, port: int, user: str, password_file: str) -> dict[str, Data]:
     """The connection with the password in a file; `password_file` as Backstage resolves it, from app-config's place."""
     return {"host": escape(host), "port": port, "user": escape(user), "password": {"$file": escape(password_file)}}

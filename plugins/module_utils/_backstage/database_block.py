@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import plugin_connections
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import (
     KEYS,
     Data,
@@ -32,6 +33,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._errors import
 from ansible_collections.devportal.backstage.plugins.module_utils._files.secret_names import REFERENCES
 
 with contextlib.suppress(ImportError):  # pyyaml.HAS_YAML tells
+    from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import dotted
     from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError
 
 PATH = ("backend", "database")
@@ -64,10 +66,14 @@ def present(data: bytes, connection: Mapping[str, Data], database: Mapping[str, 
     * further keys of the schema, and what knex reads beside `connection` (`pool`): stay;
     * further keys under `connection` (`ssl`, `database`): stay;
     * what only SQLite reads (`filename`, `directory`, `flags`, a dictionary `options`): goes;
-    * `host`, `port`, `user`, `password` one level too high, and a `connectionString` that would win: go;
+    * `host`, `port`, `user`, `password` one level too high: go;
     * `type` azure, cloudsql or rds with its own keys, with which Backstage would not use the password: goes, warned of;
-    * a connection string: goes; its database is kept in schema mode, its other settings are warned of;
-    * keys that nothing reads (`clientt`): stay, warned of.
+    * a connection string, whole or as `connectionString`: goes; its database is kept in schema mode, its other
+      settings are warned of;
+    * keys that nothing reads (`clientt`): stay, warned of;
+    * `plugin.<id>.connection` with a server or login of its own: stays, warned of.
+
+    Data in SQLite files is not moved; a warning says where it stays.
 
     Args:
         data: the file's content; empty for a new one.
@@ -85,17 +91,22 @@ def present(data: bytes, connection: Mapping[str, Data], database: Mapping[str, 
         _remove(new, key, "backend.database", patched.removed)
     new = _ordered(new, {"client": None, "connection": None})
     new["client"] = "pg"
-    new["connection"] = _connection_after(document, old, connection, patched)
+    mode = (database or {}).get("pluginDivisionMode") or old.get("pluginDivisionMode")
+    new["connection"] = _connection_after(document, old, connection, mode == "schema", patched)
     if database:
-        new = _merged(new, database)
+        new = merged(new, database)
     patched.warnings.extend(_left_over(new))
+    patched.warnings.extend(plugin_connections.overriding(new.get("plugin")))
+    patched.warnings.extend(_sqlite_data(old))
     return _patch(document, old, new, patched)
 
 
 def absent(data: bytes) -> Patched:
-    """Put the guide's "before" back: SQLite in memory. Other keys stay, but `pluginDivisionMode`, which SQLite refuses.
+    """Put the guide's "before" back: SQLite in memory.
 
-    A file without `backend.database`, and one whose client is not PostgreSQL anyway, are left as they are.
+    `connection` goes as a whole, and so do `pluginDivisionMode`, which SQLite refuses, and what connects a single
+    plugin to PostgreSQL. Other keys stay. A file without `backend.database`, and one whose client is not PostgreSQL
+    anyway, are left as they are.
 
     Raises:
         CollectionError: the file is not one that this can be done to; says where and why.
@@ -111,7 +122,41 @@ def absent(data: bytes) -> Patched:
     new = dict(old)
     for key in (*KEYS, "pluginDivisionMode"):
         _remove(new, key, "backend.database", patched.removed)
-    return _patch(document, old, {**_ordered(new, BEFORE), **BEFORE}, patched)
+    if isinstance(connection, dict):
+        # The four that `present` sets go without saying.
+        patched.removed.extend(dotted((*PATH, "connection", key)) for key in connection if key not in KEYS)
+    elif connection is not None and connection != BEFORE["connection"]:
+        patched.removed.append("backend.database.connection")
+    if isinstance(new.get("plugin"), dict):
+        plugins, removed = plugin_connections.without_postgresql(new["plugin"])
+        patched.removed.extend(dotted((*PATH, "plugin", *path)) for path in removed)
+        new["plugin"] = plugins
+        if not plugins:
+            del new["plugin"]
+    result = _patch(document, old, {**_ordered(new, BEFORE), **BEFORE}, patched)
+    comments = _comment_lines(data) - _comment_lines(result.data)
+    if comments > 0:
+        result.warnings.append(f"{comments} lines of comments stood in what was removed, and are gone with it.")
+    return result
+
+
+def _comment_lines(data: bytes) -> int:
+    return sum(line.lstrip().startswith(b"#") for line in data.splitlines())
+
+
+def _sqlite_data(old: Mapping[str, Any]) -> Iterator[str]:
+    """A warning where the replaced connection named files of SQLite."""
+    connection = old.get("connection")
+    place = None
+    if isinstance(connection, dict) and not is_reference(connection):
+        place = connection.get("directory") or connection.get("filename")
+    elif isinstance(connection, str) and old.get("client") in _SQLITE_CLIENTS:
+        place = connection
+    if isinstance(place, str) and place != BEFORE["connection"] and "://" not in place:
+        yield (
+            f"The data in the SQLite files of {place} is not moved: stars, user settings, registered locations and "
+            "scaffolder tasks stay there. Keep the files, and register locations again."
+        )
 
 
 def parse(data: bytes) -> Document:
@@ -141,7 +186,7 @@ def _block(document: Document) -> dict[str, Any]:
         node = document.find(PATH[:length])
         if node is None or (node.kind == "scalar" and node.value is None):
             return {}
-        where = ".".join(PATH[:length]) or "the file"
+        where = dotted(PATH[:length]) if length else "the file"
         if node.kind == "alias":
             raise CollectionError(
                 f"line {node.line}: {where} is an alias (*): what stands there is used elsewhere too; "
@@ -172,14 +217,19 @@ def _check_own(document: Document, connection: Any) -> None:
 
 
 def _connection_after(
-    document: Document, old: dict[str, Any], wanted: Mapping[str, Data], patched: Patched
+    document: Document, old: dict[str, Any], wanted: Mapping[str, Data], schema_mode: bool, patched: Patched
 ) -> dict[str, Any]:
     where = "backend.database.connection"
     before = old.get("connection")
     _check_own(document, before)
     if not isinstance(before, dict) or is_reference(before):
-        return {**wanted, **_from_string(before, old, patched.warnings)}
+        return {**wanted, **_from_string(before, where, schema_mode, patched.warnings)}
     after = dict(before)
+    if "connectionString" in after:
+        # Its settings take precedence over those beside it.
+        after.update(
+            _from_string(after["connectionString"], f"{where}.connectionString", schema_mode, patched.warnings)
+        )
     for key in ("filename", "directory", "flags", "connectionString"):
         _remove(after, key, where, patched.removed)
     if isinstance(after.get("options"), dict):
@@ -200,9 +250,8 @@ def _connection_after(
     return after
 
 
-def _from_string(before: Any, old: Mapping[str, Any], warnings: list[str]) -> dict[str, Any]:
+def _from_string(before: Any, where: str, schema_mode: bool, warnings: list[str]) -> dict[str, Any]:
     """What is kept of a connection that is no mapping."""
-    where = "backend.database.connection"
     if comes_from_elsewhere(before):
         warnings.append(
             f"{where} came whole from elsewhere; settings beside host, port, user and password that it had there, "
@@ -221,7 +270,7 @@ def _from_string(before: Any, old: Mapping[str, Any], warnings: list[str]) -> di
             warnings.append(
                 f"{where} was a connection string with {', '.join(names)}; give these in database.connection."
             )
-        if old.get("pluginDivisionMode") == "schema" and url.path.strip("/"):
+        if schema_mode and url.path.strip("/"):
             return {"database": escape(unquote(url.path.strip("/")))}
     return {}
 
@@ -287,7 +336,8 @@ def _ordered(mapping: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str,
     return dict(items)
 
 
-def _merged(old: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def merged(old: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay further keys over those there are; None removes a key, and what refers elsewhere is replaced as a whole."""
     result = dict(old)
     for key, value in more.items():
         below = result.get(key)
@@ -295,9 +345,9 @@ def _merged(old: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
             result.pop(key, None)
         elif isinstance(value, Mapping) and not is_reference(value):
             there = below if isinstance(below, dict) and not is_reference(below) else None
-            merged = _merged(there or {}, value)
-            if merged or there is not None or not value:  # no empty one is made only to take keys from it
-                result[key] = merged
+            below = merged(there or {}, value)
+            if below or there is not None or not value:  # no empty one is made only to take keys from it
+                result[key] = below
         else:
             result[key] = value
     return result

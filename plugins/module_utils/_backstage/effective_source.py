@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import plugin_connections
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import MISSING, load
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import KEYS
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_block import PATH, parse
@@ -118,6 +119,10 @@ def effective_sources(path: str, files: Sequence[str], variables: Mapping[str, s
         kind = _at(config.layers[index].data, (*PATH, "connection", "type"))
         if kind in MANAGED_TYPES:
             told.append(f"{files[index]} sets backend.database.connection.type to {kind}, which stays in effect.")
+    for index, layer in enumerate(config.layers):
+        if index != place:
+            name = files[index] if index < len(files) else "APP_CONFIG_ variables"
+            told.extend(f"{name}: {text}" for text in plugin_connections.overriding(_at(layer.data, (*PATH, "plugin"))))
     return EffectiveSources(effective_source, told)
 
 

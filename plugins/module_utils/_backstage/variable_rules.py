@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import verified_tls
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_session import SUPPORTED_MAJORS
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
@@ -286,7 +287,16 @@ def _each(rule: Rule) -> Rule:
     return every
 
 
+def authority(value: Any) -> Iterable[str]:
+    """Certificates of an authority: empty, a path, or PEM text."""
+    try:
+        verified_tls(value or "ca.pem")
+    except CollectionError as error:
+        yield f"{error.message.partition(': ')[2]} {error.remedy}"
+
+
 RULES: Mapping[str, Rule] = {
+    "backstage_app_config_ca": authority,
     "backstage_app_config_credentials": lambda value: (),
     "backstage_app_config_database": lambda value: (),
     "backstage_app_config_directory": path,

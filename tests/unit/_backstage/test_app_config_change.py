@@ -30,6 +30,7 @@ def change(tmp_path):
         **{f"{key}_variable": name for key, name in VARIABLES.items()},
         "password_file": "postgres-password",
         "database": {},
+        "ca": None,
         "state": "present",
         "os_user": None,
         "create": False,
@@ -113,3 +114,15 @@ def test_check_mode_of_what_is_not_there_yet(change, tmp_path):
     gone = change(True, env_file=str(tmp_path / "gone" / ".env")).apply()
     assert gone["missing"]
     assert "its directory does not exist" in gone["msg"]
+
+
+def test_tls_with_an_authority(change, tmp_path):
+    path = tmp_path / "app-config.yaml"
+    change(ca="ca.pem").apply()
+    assert "      ssl:\n        ca:\n          $file: ca.pem\n        rejectUnauthorized: true\n" in path.read_text()
+    assert not change(ca="ca.pem").apply()["changed"]
+    assert not change().apply()["changed"]  # what is not asked for stays
+    change(ca="ca.pem", database={"connection": {"ssl": {"rejectUnauthorized": False}}}).apply()
+    assert "rejectUnauthorized: false" in path.read_text()
+    with pytest.raises(CollectionError, match=r"^ca: "):
+        change(ca="-----BEGIN PRIVATE KEY-----").apply()

@@ -93,3 +93,21 @@ def test_escape(text):
 )
 def test_escape_only_what_has_to_be(text, written):
     assert connection_settings.escape(text) == written
+
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+def test_verified_tls():
+    path = connection_settings.verified_tls("/etc/ssl/certs/${X}.pem")
+    assert path == {"ssl": {"ca": {"$file": "/etc/ssl/certs/$${X}.pem"}, "rejectUnauthorized": True}}
+    assert connection_settings.verified_tls(PEM) == {"ssl": {"ca": PEM, "rejectUnauthorized": True}}
+
+
+@pytest.mark.parametrize(
+    "ca",
+    ["", " ", "a\nb", "-----BEGIN RSA PRIVATE KEY-----\nx", PEM + "-----BEGIN PRIVATE KEY-----\n", "-----BEGIN X-----"],
+)
+def test_what_is_no_authority(ca):
+    with pytest.raises(CollectionError, match=r"^ca: "):
+        connection_settings.verified_tls(ca)

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -138,7 +139,8 @@ def test_what_goes(lines, removed):
     result, gone, warnings = after(block("client: better-sqlite3", *lines))
     assert result == block("client: pg", "connection:", *(f"  {key}: {value}" for key, value in ENV.items()))
     assert gone == [f"backend.database.{name}" for name in removed]
-    assert warnings == []
+    assert all("SQLite files of /data is not moved" in text for text in warnings)
+    assert len(warnings) == (removed == ["connection.directory"])
 
 
 def test_options_of_postgresql_stay():
@@ -359,3 +361,126 @@ def test_what_no_configuration_has_is_refused(text):
 def test_no_part_of_a_password_is_in_a_warning():
     data = b"backend:\n  database:\n    client: pg\n    connection: postgresql://me:pa?ss&wo@rd/db\n"
     assert not database_block.present(data, {"host": "db"}, {}).warnings
+
+
+@pytest.mark.parametrize(
+    ("connection", "database", "kept", "named"),
+    [
+        ({"connectionString": "pg://u:S3cret@h:5432/mydb?sslmode=require"}, {}, "mydb", "sslmode"),
+        ({"connectionString": "pg://u:S3cret@h/my%2Ddb", "host": "x"}, {}, "my-db", None),
+        ({"database": "other", "connectionString": "pg://h/mydb"}, {}, "mydb", None),
+        ({"connectionString": "pg://h/mydb?a=1&sslmode=no"}, {"pluginDivisionMode": "database"}, None, "a, sslmode"),
+        ({"connectionString": "pg://h/mydb"}, {"pluginDivisionMode": "schema"}, "mydb", None),
+        ({"database": "mine", "connectionString": "${URL}"}, {}, "mine", "came whole from elsewhere"),
+        ({"database": "mine", "connectionString": {"$env": "URL"}}, {}, "mine", "came whole from elsewhere"),
+    ],
+)
+def test_a_connection_string_in_an_object_is_treated_as_a_plain_one(connection, database, kept, named):
+    mode = [] if database else ["pluginDivisionMode: schema"]
+    result, removed, warnings = after(block("client: pg", *mode, f"connection: {json.dumps(connection)}"), **database)
+    connection = database_block.Document(result).tree["backend"]["database"]["connection"]
+    assert connection.get("database") == kept
+    assert "connectionString" not in connection
+    assert removed == ["backend.database.connection.connectionString"]
+    assert [named in text for text in warnings] == ([True] if named else [])
+    assert "S3cret" not in f"{result}{warnings}"
+
+
+@pytest.mark.parametrize(
+    ("connection", "named"),
+    [
+        ("'postgresql://u:oldpw@oldhost:5432/test1'", "overrides backend.database.connection for this plugin."),
+        ("{host: otherhost, password: oldpw}", "with its own host, password."),
+        ("{user: me}", "with its own user."),
+        ("{port: 1, database: x}", "with its own port."),
+        ("{connectionString: 'pg://u:oldpw@h/d'}", "with its own connectionString."),
+        ("'${AUTH_URL}'", "overrides"),
+        ("{$env: AUTH_URL}", "overrides"),
+        ("{database: mine, ssl: true}", None),
+        ("{directory: /data}", None),
+        ("':memory:'", None),
+    ],
+)
+def test_a_connection_of_a_plugin_overrides(connection, named):
+    shared = ("client: pg", f"connection: {{{LINE}}}")
+    _unused, removed, warnings = after(block(*shared, f"plugin: {{auth: {{connection: {connection}}}}}"))
+    assert removed == []
+    assert [text for text in warnings if "oldpw" in text] == []
+    if named is None:
+        assert warnings == []
+    else:
+        [warning] = warnings
+        assert warning.startswith("backend.database.plugin.auth.connection overrides")
+        assert named in warning
+    other = f"plugin: {{auth: {{client: sqlite3, connection: {connection}}}}}"
+    assert after(block(*shared, other))[2] == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "place"),
+    [
+        (["client: better-sqlite3", "connection: {directory: /data/db}"], "/data/db"),
+        (["client: better-sqlite3", "connection:", "  filename: ../db.sqlite"], "../db.sqlite"),
+        (["client: sqlite3", "connection: ./my.sqlite"], "./my.sqlite"),
+        (["client: better-sqlite3", "connection: {directory: '${DATA}'}"], "${DATA}"),
+        (["client: better-sqlite3", "connection: ':memory:'"], None),
+        (["client: better-sqlite3", "connection: {filename: ':memory:'}"], None),
+        (["client: pg", "connection: 'pg://h/d'"], None),
+        (["client: pg", f"connection: {{{'host: h, port: 1, user: u, password: p'}}}"], None),
+    ],
+)
+def test_data_in_sqlite_stays_behind(lines, place):
+    _unused, _unused, warnings = after(block(*lines))
+    said = [text for text in warnings if "is not moved" in text]
+    assert len(said) == (place is not None)
+    assert place is None or f"The data in the SQLite files of {place} is not moved: stars, user settings" in said[0]
+
+
+def test_absent_names_what_it_removes():
+    text = block(
+        "client: pg",
+        "connection:",
+        "  host: ${POSTGRES_HOST}",
+        "  database: portal",
+        "  # how to set up ssl:",
+        "  ssl:",
+        "    # the authority",
+        "    ca: {$file: ca.pem}",
+        "# stays",
+        "pool: {max: 3}",
+    )
+    patched = database_block.absent(text.encode())
+    assert patched.removed == ["backend.database.connection.database", "backend.database.connection.ssl"]
+    assert patched.warnings == ["2 lines of comments stood in what was removed, and are gone with it."]
+    assert b"# stays" in patched.data
+    string = database_block.absent(block("client: pg", "connection: 'pg://u:p@h/d'").encode())
+    assert (string.removed, string.warnings) == (["backend.database.connection"], [])
+
+
+def test_absent_leaves_no_connection_of_a_plugin_to_postgresql():
+    text = block(
+        "client: pg",
+        f"connection: {{{LINE}}}",
+        "plugin:",
+        "  auth: {connection: 'pg://u:oldpw@h/test1'}",
+        "  catalog: {client: pg, connection: {host: h, password: p}, skipMigrations: true}",
+        "  search: {client: better-sqlite3, connection: {directory: /d}}",
+        "  app: {connection: ':memory:'}",
+        "  todo: {connection: '${TODO_URL}'}",
+        "  tech: {connection: {database: t}}",
+    )
+    patched = database_block.absent(text.encode())
+    assert database_block.Document(patched.data).tree["backend"]["database"] == {
+        **database_block.BEFORE,
+        "plugin": {
+            "catalog": {"skipMigrations": True},
+            "search": {"client": "better-sqlite3", "connection": {"directory": "/d"}},
+            "app": {"connection": ":memory:"},
+        },
+    }
+    ways = ["auth.connection", "catalog.client", "catalog.connection", "todo.connection", "tech.connection"]
+    assert patched.removed == [f"backend.database.plugin.{way}" for way in ways]
+    alone = database_block.absent(
+        block("client: pg", "connection: {}", "plugin: {auth: {connection: 'pg://h/d'}}").encode()
+    )
+    assert "plugin" not in database_block.Document(alone.data).tree["backend"]["database"]

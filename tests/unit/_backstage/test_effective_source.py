@@ -106,3 +106,13 @@ class TestFiles:
         names = files(base="backend: {database: {connection: {type: rds}}}\n", later=AFTER.decode())
         [warning] = effective_source.effective_sources(names[1], names, {}).warnings
         assert "connection.type to rds, which stays in effect" in warning
+
+    def test_another_file_with_a_connection_of_a_plugin(self, files):
+        plugin = "backend: {database: {plugin: {auth: {connection: {host: other, password: geheim}}}}}\n"
+        for place, texts in enumerate(
+            ({"base": AFTER.decode(), "later": plugin}, {"base": plugin, "later": AFTER.decode()})
+        ):
+            names = files(**texts)
+            [warning] = effective_source.effective_sources(names[place], names, {}).warnings
+            assert warning.startswith(f"{names[1 - place]}: backend.database.plugin.auth.connection overrides ")
+            assert "geheim" not in warning
