@@ -11,7 +11,7 @@ DOCUMENTATION = r"""
 ---
 module: backstage_packages
 short_description: Install the packages that M(devportal.backstage.backstage_preflight) found missing
-version_added: 1.1.0
+version_added: 1.0.0
 description:
   - Installs packages by M(ansible.builtin.apt) or M(ansible.builtin.package).
   - In check mode nothing is asked of the package manager, so that it works on a bare host.
