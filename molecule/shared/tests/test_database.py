@@ -61,6 +61,19 @@ def test_databases_are_utf8(sql):
     assert encodings == ["UTF8"]
 
 
+def test_installed_packages_are_not_asked_for_again(wanted):
+    """So that a second run needs no network."""
+    result = call(
+        wanted,
+        "devportal.backstage.backstage_preflight",
+        scope="database",
+        user="backstage",
+        password=wanted["backstage_postgresql_password"],
+        version=wanted.get("backstage_postgresql_version", ""),
+    )
+    assert result["packages"] == []
+
+
 @pytest.fixture
 def disabled(host, wanted):
     """A service that somebody has disabled; enabled again by the module, with what it said."""

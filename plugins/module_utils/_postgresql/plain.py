@@ -130,16 +130,16 @@ class Plain:
         if unit is None:
             raise CollectionError(f"Cluster {version}/{name}: no systemd unit runs PostgreSQL {version}.")
         mark = _unfinished(unit)
-        with mark.held():
+        with mark.held() as file:
             if mark.interrupted():
                 self._clear(unit)
             elif unit.exists():
                 return  # Another run has created it meanwhile.
             mark.set()
-            _initialize(unit, locale, options)
+            _initialize(unit, locale, options, file)
             relabel([os.path.dirname(unit.data)])
             if not any(option.startswith(("--pwfile", "-W", "--pwprompt")) for option in options):
-                _clear_passwords(unit)
+                _clear_passwords(unit, file)
             mark.clear()
 
     def _clear(self, unit: _Unit) -> None:
@@ -350,20 +350,22 @@ def _unfinished(unit: _Unit) -> Unfinished:
     return Unfinished(os.path.dirname(unit.data), unit.name, unit.data)
 
 
-def _initialize(unit: _Unit, locale: str, options: Sequence[str]) -> None:
+def _initialize(unit: _Unit, locale: str, options: Sequence[str], mark: int) -> None:
     """By the distribution's own script, which knows its log directory, its SELinux types and its unit."""
+    # A script that outlives this run holds on to the mark's lock.
+    held = {"pass_fds": (mark,)}
     words = [*_INITDB, f"--locale={locale}", *options]
     given = ["env", f"PGSETUP_INITDB_OPTIONS={' '.join(map(shlex.quote, words))}"]
     # Red Hat's script takes the unit as an option, the PostgreSQL project's, one a version, as a word.
     common, own = f"{unit.binaries}/postgresql-setup", f"{unit.binaries}/{unit.name}-setup"
     if os.path.exists(common):
-        done = run([*given, common, "--initdb", f"--unit={unit.name}"])
+        done = run([*given, common, "--initdb", f"--unit={unit.name}"], **held)
     elif os.path.exists(own):
-        done = run([*given, own, "initdb", unit.name])
+        done = run([*given, own, "initdb", unit.name], **held)
     else:
         account = pwd.getpwnam(unit.user)
         command = [f"{unit.binaries}/initdb", "--pgdata", unit.data, *words]
-        done = run(command, **as_user(account.pw_uid, account.pw_gid))
+        done = run(command, **held, **as_user(account.pw_uid, account.pw_gid))
     if done.returncode or not unit.exists():
         reasons = "; ".join(_initdb_errors(unit)) or one_line(done.stderr or done.stdout)
         raise CollectionError(f"Cluster {unit.version()}/{unit.cluster}: it cannot be created: {reasons}.")
@@ -377,11 +379,12 @@ def _initdb_errors(unit: _Unit) -> list[str]:
     return []
 
 
-def _clear_passwords(unit: _Unit) -> None:
+def _clear_passwords(unit: _Unit, mark: int) -> None:
     """No superuser has a password that nobody chose."""
     info = os.stat(unit.data)
     script = 'printf "%s\\n" "$1" | exec "$2" --single -D "$3" postgres'
-    done = run(["sh", "-c", script, "sh", _NO_PASSWORDS, unit.program, unit.data], **as_user(info.st_uid, info.st_gid))
+    command = ["sh", "-c", script, "sh", _NO_PASSWORDS, unit.program, unit.data]
+    done = run(command, pass_fds=(mark,), **as_user(info.st_uid, info.st_gid))
     if done.returncode or "ERROR" in done.stderr:
         raise CollectionError(
             f"Cluster {unit.version()}/{unit.cluster}: the passwords that its creation left cannot be removed: "
