@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Servers and disks in trouble: each module ends with a sentence, and changes nothing. The security guide has the table."""
+"""Servers and disks in trouble: each module ends with a sentence, and changes nothing.
+
+The security guide has the table.
+"""
 
 from __future__ import annotations
 

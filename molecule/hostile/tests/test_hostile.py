@@ -34,7 +34,7 @@ FIRST, SECOND = "First-pw-7712", "Second-pw-7713"
 
 
 def inside(*command, check=True, **options):
-    command = ["docker", "exec", "--privileged", "-i", CONTAINER, *command]
+    command = ["docker", "exec", "-i", CONTAINER, *command]
     done = subprocess.run(command, capture_output=True, check=False, **options)
     assert not check or done.returncode == 0, done.stderr.decode()
     return done.stdout.decode("utf-8", "replace")
