@@ -95,7 +95,7 @@ def faults(role: pathlib.Path, known: set[str]) -> list[str]:
     for name in sorted(defaults.keys() - options.keys()):
         found.append(f"{name} is in defaults/main.yml and not in meta/argument_specs.yml")
     for name, option in options.items():
-        if not name.startswith(role.name + "_") and name not in known:
+        if name != role.name and not name.startswith(role.name + "_") and name not in known:
             found.append(f"{name} does not begin with {role.name}_, nor is it another role's")
         if not option.get("description"):
             found.append(f"{name} has no description")
