@@ -91,6 +91,17 @@ options:
   ca_cert:
     description: With O(login_host), the file with the certificates of the authorities to trust.
     type: path
+  channel_binding:
+    description: With O(login_host), whether SCRAM is bound to TLS, as in M(devportal.backstage.postgresql_password).
+    type: str
+    choices: [disable, prefer, require]
+  require_auth:
+    description:
+      - Authentication methods that the server may use for the password, as in
+        M(devportal.backstage.postgresql_password). A server that asks for another gets no password.
+      - A server that allows the login without asking for the password is reported in RV(checks).
+    type: str
+    default: scram-sha-256
   os_user:
     description:
       - The OS user that Backstage runs as. It must be allowed to read the app's files and, if the host is a socket, to
@@ -300,7 +311,9 @@ def _connect(asked: dict, ids: accounts.Ids = accounts.ROOT):
     os_user = asked["os_user"] or str(ids if os.geteuid() == 0 else accounts.ids_of(os.geteuid()))
 
     def connect(options: dict):
-        return postgresql.connect({**options, "connect_timeout": asked["connect_timeout"]}, os_user)
+        return postgresql.connect(
+            {"require_auth": asked["require_auth"], **options, "connect_timeout": asked["connect_timeout"]}, os_user
+        )
 
     return connect
 
@@ -309,7 +322,7 @@ def _server(asked: dict) -> tuple[dict, check_report.Report]:
     login = database_target.Login(
         asked["login_host"], asked["login_port"], asked["login_user"], asked["login_db"], asked["login_password"]
     )
-    over = {"ssl_mode": asked["ssl_mode"], "ca_cert": asked["ca_cert"]}
+    over = {name: asked[name] for name in ("ssl_mode", "ca_cert", "channel_binding")}
     facts = {"client": "pg", "connection": login.url, "host": login.host, "port": login.port, "user": login.user}
     return facts, database_checks.check_login(login, _connect(asked), over)
 
@@ -390,7 +403,8 @@ def main() -> None:
             "plugins": {"type": "list", "elements": "str", "default": []},
             "login_host": {"type": "str"},
             **{name: options[name] for name in ("login_port", "login_user", "login_password", "login_db")},
-            **{name: options[name] for name in ("ssl_mode", "ca_cert", "os_user", "connect_timeout")},
+            **{name: options[name] for name in ("ssl_mode", "ca_cert", "channel_binding", "require_auth")},
+            **{name: options[name] for name in ("os_user", "connect_timeout")},
             "scope": {"type": "str", "choices": ["app", "database"], "default": "app"},
             "fail_on_problem": {"type": "bool", "default": False},
         },

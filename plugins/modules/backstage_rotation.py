@@ -7,80 +7,93 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backstage_rotation
-short_description: Give Backstage another database password, or take that back
+short_description: Rotate Backstage's database password, or roll the rotation back
 version_added: 1.0.0
 description:
   - The steps of the playbook C(rotate_password.yml) on a host that runs Backstage. Each can be the first of a run that
     follows one which was killed.
-  - Nothing but this host is needed. The role changes its own password on the server, over the connection that the app's
+  - Nothing but this host is needed. The user changes its own password on the server, over the connection that the app's
     files describe, and the server gets a SCRAM-SHA-256 verifier only.
   - Between V(begin) and V(finish) a journal in C(/var/lib/devportal-backstage), mode 0600, has the files as they were,
     and the old and the new password.
+  - One run at a time rotates on a host. V(begin) takes over what another run has begun, because that run may have been
+    killed. If it was not, each of its further steps fails and changes nothing.
 author:
   - The devportal.backstage maintainers (@devportal)
 extends_documentation_fragment:
   - devportal.backstage.attributes
 attributes:
   check_mode:
-    description: Only V(begin) looks at anything, and says whether there is something to rotate.
+    description: Only V(begin) does anything, and reports whether there is something to rotate.
   diff_mode:
     support: none
   idempotent: {}
 options:
   stage:
     description:
-      - V(begin) reads what the files say, asks the server whether the old or the new login works, and writes the
-        journal. There is nothing to do, and there is no journal, when the files say what is wanted and it works. Where
-        a run for another password was killed when the server had it and the file did not, the file gets it first.
-      - V(switch) has the server and the file that holds the password changed, milliseconds apart. When O(user) is
-        another than before it changes nothing, and fails when the new login does not work. It is B(changed) for as long
-        as Backstage has to be restarted, so also where a killed run has changed server and file already.
-      - V(roll_back) has server and files changed back.
-      - V(ready) says that Backstage works with the new password, so that there is no way back.
-      - V(finish) removes the journal, and a password file that app-config no longer names.
+      - The step to take.
+      - V(begin) reads the credentials in the files, checks whether the old or the new login works, and writes the
+        journal. No journal is written when the files have the wanted credentials and they work. When a run for another
+        password was killed after it had changed the server and before it changed the file, the file gets that password
+        first.
+      - V(switch) changes the password on the server and in the file that holds it, milliseconds apart. When O(user)
+        differs from the one before, it changes nothing, and fails when the new login does not work. It is B(changed) as
+        long as Backstage has to be restarted, also when a killed run changed server and file already.
+      - V(roll_back) changes server and files back.
+      - V(ready) records that Backstage works with the new password. It fails when the files or the server do not have
+        it. A rotation that is ready is not rolled back.
+      - V(finish) removes the journal, and the former user's password file when this collection created it.
     type: str
     choices: [begin, switch, roll_back, ready, finish]
     required: true
+  run_id:
+    description:
+      - The RV(run_id) that V(begin) returned. A step of a run that another run has taken over fails.
+      - "Default: any journal of a rotation to the same O(user) and O(password) is continued."
+    type: str
   directory:
-    description: The directory that Backstage is started in.
+    description: Directory that Backstage is started in.
     type: path
     required: true
   user:
-    description: The PostgreSQL role that Backstage shall log in as.
+    description: PostgreSQL database user that Backstage logs in as after the rotation.
     type: str
     required: true
   password:
-    description: Its password, in clear.
+    description: Password of O(user), in clear. One that is a part of the user's name is rejected.
     type: str
     required: true
   credentials:
-    description: Where the password stands, as in M(devportal.backstage.backstage_app_config).
+    description: Where the password is kept, as in M(devportal.backstage.backstage_app_config).
     type: str
     choices: [env, literal, file]
     default: env
   path:
-    description: The app-config file; empty for the one that M(devportal.backstage.backstage_app_config) chooses.
+    description:
+      - The app-config file to change.
+      - "Default: the file of O(config_files) that M(devportal.backstage.backstage_app_config) chooses."
     type: path
     default: ""
   config_files:
-    description: The files that Backstage is started with, in load order; empty means its default files.
+    description:
+      - The files that Backstage is started with, in load order.
+      - "Default: the files that Backstage loads by default."
     type: list
     elements: path
     default: []
   env_file:
     description:
-      - The file that the environment of Backstage comes from. It holds the password with O(credentials=env), which
-        requires it.
+      - The file with Backstage's environment. Required with O(credentials=env), where it holds the password.
       - With a C(-) before it, as in systemd's C(EnvironmentFile=), it may be missing.
     type: path
   env_format:
-    description: Its format, as in M(devportal.backstage.backstage_env_file).
+    description: Format of the env file, as in M(devportal.backstage.backstage_env_file).
     type: str
     choices: [dotenv, systemd]
     default: dotenv
   environment:
     description:
-      - Further variables that Backstage is started with, as in M(devportal.backstage.backstage_database_info).
+      - Extra environment variables of the Backstage process, as in M(devportal.backstage.backstage_database_info).
     type: dict
     default: {}
   password_variable:
@@ -95,28 +108,34 @@ options:
   iterations:
     description: Iterations of the verifier, as in M(devportal.backstage.postgresql_password).
     type: int
+  require_auth:
+    description: Authentication methods that the server may use, as in M(devportal.backstage.postgresql_password).
+    type: str
+    default: scram-sha-256
   connect_timeout:
     description: Seconds to wait for the server.
     type: int
     default: 15
 notes:
-  - A password that is a part of the user's name is refused.
+  - The result holds no secret, and Ansible masks nothing in it.
 seealso:
   - module: devportal.backstage.postgresql_password
 """
 
 EXAMPLES = r"""
-- name: Begin
+- name: Begin the rotation
   devportal.backstage.backstage_rotation:
     stage: begin
     directory: /opt/backstage
     env_file: /opt/backstage/.env
     user: backstage
     password: "{{ vault_backstage_password }}"
+  register: rotation
 
-- name: Change server and file
+- name: Change the password on the server and in the file
   devportal.backstage.backstage_rotation:
     stage: switch
+    run_id: "{{ rotation.run_id }}"
     directory: /opt/backstage
     env_file: /opt/backstage/.env
     user: backstage
@@ -129,6 +148,11 @@ needed:
   returned: success
   type: bool
   sample: true
+run_id:
+  description: ID of this run, for the steps after V(begin); empty when there is nothing to do.
+  returned: success
+  type: str
+  sample: 5f0c6f1de8a94c4b
 other_user:
   description: Whether the user changes, so that the old and the new login work side by side.
   returned: success
@@ -139,36 +163,46 @@ ready:
   returned: success
   type: bool
   sample: false
+rolled_back:
+  description: Whether server and files are what they were.
+  returned: success
+  type: bool
+  sample: false
+user:
+  description: Database user that Backstage logs in as when the rotation is finished now.
+  returned: success
+  type: str
+  sample: backstage_b
 previous_users:
-  description: The users that the app no longer logs in as, once this is finished.
+  description:
+    - Database users that Backstage does not log in as when the rotation is finished now. After V(roll_back), the user
+      that it should have switched to is one of them.
   returned: success
   type: list
   elements: str
   sample: [backstage_a]
 msg:
-  description: What is in the way, in check mode on a host that cannot be asked yet.
+  description: What is missing, in check mode on a host that cannot be queried yet.
   returned: when there is something
   type: str
 """
 
+from dataclasses import replace
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import rotation
-from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._files import (
-    env_file,
-    environment_option,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, reported_by
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, environment_option
+from ansible_collections.devportal.backstage.plugins.module_utils._files.unmasked_result import exit_unmasked
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.pyyaml import HAS_YAML, MISSING_YAML
-
-# What cannot be known before site.yml has run; check mode does not fail for it.
-_NOT_YET = ("library", "unreachable")
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "stage": {"type": "str", "choices": ["begin", "switch", "roll_back", "ready", "finish"], "required": True},
+            "run_id": {"type": "str"},
             "directory": {"type": "path", "required": True},
             "user": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
@@ -181,33 +215,21 @@ def main() -> None:
             "password_variable": {"type": "str", "default": "POSTGRES_PASSWORD", "no_log": False},
             "password_file": {"type": "path", "no_log": False},
             "iterations": {"type": "int"},
-            "connect_timeout": {"type": "int", "default": 15},
+            **{name: postgresql.connection_argument_spec()[name] for name in ("require_auth", "connect_timeout")},
         },
         required_if=[("credentials", "env", ["env_file"]), ("credentials", "file", ["password_file"])],
         supports_check_mode=True,
     )
-    if not HAS_YAML:
-        _cannot(module, MISSING_YAML, not_yet=True)
-    try:
-        result = _run(module)
-    except postgresql.PostgresqlError as error:
-        _cannot(module, str(error), not_yet=error.reason in _NOT_YET)
-    except CollectionError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
-
-
-def _cannot(module, reason, not_yet):
-    if not (not_yet and module.check_mode):
-        module.fail_json(msg=reason)
-    module.exit_json(
-        changed=True,
-        needed=True,
-        other_user=False,
-        ready=False,
-        previous_users=[],
-        msg=f"Would rotate. For now: {reason}",
-    )
+    with reported_by(module):
+        try:
+            if not HAS_YAML:
+                raise CollectionError(MISSING_YAML, reason="library")
+            result = _run(module)
+        except CollectionError as error:
+            if not (module.check_mode and error.reason in postgresql.NOT_YET):
+                raise
+            result = {**_result(None), "changed": True, "needed": True, "msg": f"Would rotate. {error}"}
+    exit_unmasked(module, **result)
 
 
 def _run(module):
@@ -221,29 +243,33 @@ def _run(module):
     steps = rotation.Rotation(
         places,
         rotation.Credentials(asked["user"], asked["password"]),
-        {"connect_timeout": asked["connect_timeout"]},
-        asked["iterations"],
+        {name: asked[name] for name in ("require_auth", "connect_timeout")},
+        iterations=asked["iterations"],
+        run=asked["run_id"],
     )
     stage, before = asked["stage"], steps.journal
     if stage == "begin":
         journal = steps.begin(dry=module.check_mode)
+        changed = journal != (before and journal and replace(before, run=journal.run))
+    elif module.check_mode:
+        journal, changed = before, False
     else:
-        journal = before if module.check_mode else getattr(steps, stage)()
-    changed = {
-        "begin": journal != before,
-        "switch": journal is not None and not journal.ready,
-        "roll_back": journal is not None,
-        "ready": journal != before,
-        "finish": journal is not None,
-    }[stage]
+        journal = getattr(steps, stage)()
+        changed = journal is not None and not (stage in ("switch", "ready") and before.ready)
     for warning in steps.warnings:
         module.warn(warning)
+    return {**_result(journal), "changed": changed}
+
+
+def _result(journal):
     return {
-        "changed": changed and (stage == "begin" or not module.check_mode),
         "needed": journal is not None,
+        "run_id": journal.run if journal else "",
         "other_user": journal is not None and journal.other_user,
         "ready": journal is not None and journal.ready,
-        "previous_users": list(journal.previous_users) if journal else [],
+        "rolled_back": journal is not None and journal.rolled_back,
+        "user": journal.user if journal else "",
+        "previous_users": list(journal.retired_users) if journal else [],
     }
 
 

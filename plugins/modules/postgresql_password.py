@@ -7,20 +7,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgresql_password
-short_description: Set a PostgreSQL role's password without sending it to the server
+short_description: Set the password of a PostgreSQL database user without sending it to the server
 version_added: 1.0.0
 description:
-  - Sets the password of a role as a SCRAM-SHA-256 verifier that is computed on the host. The password in clear never
-    reaches the server, so it is in none of its logs, activity views or statement statistics.
-  - The stored verifier is read and recomputed with its own salt; nothing is changed when the password is the one.
-  - Where the session may, statement logging and statistics are turned off for the one transaction, so that the verifier
-    is not written down either. Where it may not, the verifier is sent as the data of a C(COPY) into a temporary table,
-    which the server does not log; only where the role may make no such table, the one statement that sets the verifier
-    can be in the server's log.
-  - Where it may not and the server has C(pg_stat_statements.track=all), the verifier, not the password, stays in the
-    view C(pg_stat_statements), which roles with C(pg_read_all_stats) read.
-  - Where C(pg_authid) may not be read, as with managed databases, the module asks by logging in as the role over TCP.
-  - SASLprep is done as PostgreSQL does it, with its fall-back to the text as it is.
+  - Sets the password of a database user as a SCRAM-SHA-256 verifier that is computed on the host. The password in clear
+    never reaches the server, so it is in none of its logs, activity views or statement statistics.
+  - The stored verifier is read and computed anew with its own salt. Nothing is changed when the password is the same.
+  - Statement logging and statistics are turned off for the one transaction, where the session may do so. Elsewhere the
+    verifier is sent as the data of a C(COPY) into a temporary table, which the server does not log. Where the session
+    may create no such table, the one statement that sets the verifier can be in the server's log.
+  - With C(pg_stat_statements.track=all) and a session that may not turn it off, the verifier, not the password, stays
+    in the view C(pg_stat_statements), which members of C(pg_read_all_stats) can read.
+  - Where C(pg_authid) cannot be read, as with managed databases, the module tries to log in as the user over TCP.
+  - SASLprep is done as PostgreSQL does it, with its fall-back to the string as it is.
+  - Every session starts with an empty C(search_path), a C(statement_timeout) and a C(lock_timeout), and ends after a
+    minute.
 author:
   - The devportal.backstage maintainers (@devportal)
 extends_documentation_fragment:
@@ -29,20 +30,20 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     description:
-      - The server is asked in a read-only transaction.
-      - Where psycopg2 or the server is not there yet, the module says that it would set the password.
+      - The server is queried in a read-only transaction.
+      - Without psycopg2 or a server on the host yet, the module reports that it would set the password.
   diff_mode:
     description: Shows how the password is stored, its iterations, the expiry and the flags, never a hash.
   idempotent:
     support: partial
     details:
-      - Where C(pg_authid) may not be read, a ready verifier and O(state=absent) are written on every run, with a
+      - Where C(pg_authid) cannot be read, a ready verifier and O(state=absent) are written on every run, with a
         warning.
 options:
   name:
-    description: The role.
+    description: The database user.
     type: str
-    default: postgres
+    required: true
   password:
     description:
       - The password in clear, or a verifier as PostgreSQL stores it (C(SCRAM-SHA-256$...)), which is stored as it is.
@@ -51,30 +52,32 @@ options:
   iterations:
     description:
       - Iterations of PBKDF2. A verifier with another count is replaced.
-      - Left out, it is the server's C(scram_iterations) (4096 before PostgreSQL 16); a higher count that is stored
-        already is kept.
-      - The npm package pg, and so Backstage, refuses more than 100000.
+      - "Default: the server's C(scram_iterations) (4096 before PostgreSQL 16). A higher count that is already stored is
+        kept."
+      - The npm package pg, and so Backstage, rejects more than 100000.
     type: int
   state:
-    description: V(absent) takes the password away; the role stays.
+    description: Whether the user has a password. V(absent) removes the password; the user stays.
     type: str
     choices: [present, absent]
     default: present
   valid_until:
     description:
       - When the password expires, in any form that PostgreSQL reads as a time; V(infinity) for never.
-      - Left out, it stays as it is.
+      - "Default: unchanged."
     type: str
   create:
     description:
-      - Make the role when it is missing, in one transaction with its password. It gets C(LOGIN) unless
-        O(role_attr_flags) says C(NOLOGIN).
-      - Without it, a missing role is an error.
+      - Whether to create the user when it is missing, in one transaction with its password. It gets C(LOGIN) unless
+        O(role_attr_flags) has C(NOLOGIN).
+      - With V(false), a missing user is an error.
     type: bool
     default: false
   role_attr_flags:
     description:
-      - Flags that the role shall have, such as C(CREATEDB) or C(NOSUPERUSER). A flag that is not named stays as it is.
+      - Flags that the user must have, such as C(CREATEDB) or C(NOSUPERUSER). Other flags stay unchanged.
+      - An existing superuser is reported with a warning when O(create=true) and neither C(SUPERUSER) nor
+        C(NOSUPERUSER) is named.
     type: list
     elements: str
     choices:
@@ -95,36 +98,38 @@ options:
     default: []
   owner:
     description:
-      - A role that owns the objects, and that O(name) shall be a member of, so that several such roles can take turns;
-        Backstage becomes it by the setting C(role) of C(backend.database).
-      - With O(create) it is made when it is missing, without C(LOGIN), in the same transaction. It gets what
-        O(role_attr_flags) has besides C(LOGIN), C(INHERIT) and their opposites, which stay with O(name).
-      - A superuser is refused.
+      - NOLOGIN role that owns the objects, and that O(name) is a member of. Required for zero-downtime rotation between
+        two login users.
+      - The sessions of O(name) start as this role (C(ALTER ROLE ... SET role)), so what a plugin creates over a
+        connection of its own belongs to it as well.
+      - With O(create=true) it is created when it is missing, without C(LOGIN), in the same transaction. It gets the
+        O(role_attr_flags) except C(LOGIN), C(INHERIT) and their opposites, which O(name) gets.
+      - A superuser is rejected.
       - With O(state=absent), O(name) loses its password only when it is the owner or a member of it and no superuser.
-        Any other role may serve others, so it is left as it is, with a warning. A missing role is no error then.
+        Any other user may serve others and stays unchanged, with a warning. A missing user is accepted then.
     type: str
 notes:
-  - When O(login_user) is the role itself and the connection is over TCP, O(password) is tried first and
-    O(login_password) second, so that a role can change its own password and a second run still gets in.
-  - A login, that of O(login_user) or the trial of O(password), is as safe as the method that the server asks for. With
-    C(scram-sha-256) the password stays on the host; with C(password) in pg_hba.conf it is sent in clear.
+  - When O(login_user) is the user itself and the connection is over TCP, O(password) is tried first and
+    O(login_password) second, so that a user can change its own password and a second run still logs in.
 seealso:
+  - module: devportal.backstage.postgresql_databases
   - module: community.postgresql.postgresql_user
 """
 
 EXAMPLES = r"""
 - name: Set the superuser's password, as root through the socket
   devportal.backstage.postgresql_password:
+    name: postgres
     password: "{{ vault_postgres_password }}"
 
-- name: Make a role for Backstage that may create its databases
+- name: Create a database user for Backstage that can create its databases
   devportal.backstage.postgresql_password:
     name: backstage
     password: "{{ vault_backstage_password }}"
     create: true
     role_attr_flags: [LOGIN, CREATEDB]
 
-- name: Make one of two roles that take turns and share what they own
+- name: Create one of two login users for zero-downtime rotation
   devportal.backstage.postgresql_password:
     name: backstage_a
     owner: backstage
@@ -132,7 +137,7 @@ EXAMPLES = r"""
     create: true
     role_attr_flags: [LOGIN, CREATEDB]
 
-- name: Change the own password on a managed database
+- name: Change the user's own password on a managed database
   devportal.backstage.postgresql_password:
     name: backstage
     password: "{{ vault_backstage_password }}"
@@ -142,22 +147,22 @@ EXAMPLES = r"""
     ssl_mode: verify-full
     ca_cert: /etc/ssl/certs/db-ca.pem
 
-- name: Take the password away
+- name: Remove the password of a former user
   devportal.backstage.postgresql_password:
-    name: former
+    name: backstage_b
     state: absent
 """
 
 RETURN = r"""
 stored:
   description:
-    - How the password is stored after the run, in check mode as it would be.
-    - V(unknown) where the session may not read it and nothing was changed.
+    - How the password is stored after the run; in check mode, how it would be.
+    - V(unknown) where the session cannot read it and nothing was changed.
   returned: success
   type: str
   sample: scram-sha-256
 iterations:
-  description: Iterations of the stored verifier; null where there is none or it may not be read.
+  description: Iterations of the stored verifier; null where there is none or it cannot be read.
   returned: success
   type: int
   sample: 4096
@@ -168,26 +173,22 @@ changed_because:
   elements: str
   sample: ["the password is stored as md5"]
 msg:
-  description: What is in the way, in check mode on a host that has no server or library yet.
-  returned: when the server could not be asked in check mode
+  description: What is missing, in check mode on a host without the server or the library.
+  returned: when the server could not be queried in check mode
   type: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
-    connection as postgresql,
-)
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
-    role_password,
-    scram,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, reported_by
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import role_password
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **postgresql.connection_argument_spec(),
-            "name": {"type": "str", "default": "postgres"},
+            "name": {"type": "str", "required": True},
             "password": {"type": "str", "no_log": True},
             "iterations": {"type": "int"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -203,32 +204,32 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
+    with reported_by(module):
         wanted = _wanted(module.params)
         role_password.check(wanted)
-        result = _run(module, wanted)
-    except (postgresql.PostgresqlError, scram.ScramError) as error:
-        if not (module.check_mode and getattr(error, "reason", "") in ("library", "unreachable", "os_user")):
-            module.fail_json(msg=str(error))
-        result = {
-            "changed": True,
-            "stored": "unknown",
-            "iterations": None,
-            "changed_because": ["the server cannot be asked yet"],
-            "msg": f"Would bring the password of {module.params['name']} to what is asked for. For now: {error}",
-        }
-    module.exit_json(**result)
+        try:
+            result = _run(module, wanted)
+        except CollectionError as error:
+            if not (module.check_mode and error.reason in postgresql.NOT_YET):
+                raise
+            result = {
+                "changed": True,
+                "stored": "unknown",
+                "iterations": None,
+                "changed_because": ["the server cannot be queried yet"],
+                "msg": f"Would set the password of {wanted.name}. {error}",
+            }
+        module.exit_json(**result)
 
 
 def _wanted(params):
     password = params["password"]
     if params["state"] == "absent":
-        if password is not None:
-            raise scram.ScramError("state: absent takes the password away; leave password out.")
-        if params["create"]:
-            raise scram.ScramError("state: absent takes a password away; leave create out.")
+        for option in ("password", "create"):
+            if params[option]:
+                raise CollectionError(f"{option}: not allowed with state absent.", "Leave it out.")
     elif password is None:
-        raise scram.ScramError("There is no password; give one, or say state: absent to take it away.")
+        raise CollectionError("password: it is missing.", "Set it, or set state to absent to remove the password.")
     return role_password.Wanted(
         name=params["name"],
         password=password,
@@ -246,7 +247,8 @@ def _run(module, wanted):
         outcome = role_password.ensure(connection, wanted, login, dry=module.check_mode)
     finally:
         connection.close()
-    for warning in (*outcome.warnings, *role_password.node_pg_warnings(wanted, outcome.iterations)):
+    warnings = (*connection.login_warnings, *outcome.warnings)
+    for warning in (*warnings, *role_password.node_pg_warnings(wanted, outcome.iterations)):
         module.warn(warning)
     return {
         "changed": bool(outcome.because),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 # The folder of the helpers below is no package, so that these tests run from anywhere.
 sys.path.insert(0, os.path.dirname(__file__))
 
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import rotation_journal
+from rotated_app import App
 from servers import Server
 
 _RUNNER = """
@@ -62,3 +65,26 @@ def postgres_server():
     server = Server()
     yield server
     server.close()
+
+
+@pytest.fixture(params=["env", "literal", "file"])
+def credentials(request):
+    """Where an app has its password."""
+    return request.param
+
+
+@pytest.fixture
+def app(postgres_server, run_module, tmp_path, credentials):
+    """An app whose password can be rotated; goes with the fixture `no_journal_stays`."""
+    return App(postgres_server, run_module, tmp_path, credentials)
+
+
+@pytest.fixture
+def no_journal_stays(tmp_path):
+    """Also not after a test that failed; other runs on this machine keep theirs."""
+    yield
+    for directory in (tmp_path, *tmp_path.iterdir()):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(rotation_journal.journal_path(str(directory)))
+    with contextlib.suppress(OSError):
+        os.rmdir(rotation_journal.JOURNALS)

@@ -245,7 +245,7 @@ def test_a_server_without_an_app(run_module, server):
     assert result["msg"] == f"backstage logs in at 127.0.0.1 port {server.port}."
     wrong = run_module(NAME, login_password="hush hush", fail_on_problem=True, **asked)
     assert wrong["failed"]
-    assert "refuses the password of backstage" in wrong["msg"]
+    assert "rejects the password of backstage" in wrong["msg"]
     assert "hush" not in json.dumps(wrong)
 
 

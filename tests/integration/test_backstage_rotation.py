@@ -10,154 +10,31 @@ Environment:
 from __future__ import annotations
 
 import collections
-import contextlib
-import itertools
 import json
 import os
-import re
 import threading
 import time
-import types
 
-import psycopg2
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import database_target, rotation, tls_check
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import (
+    database_target,
+    rotation,
+    rotation_journal,
+    rotation_places,
+    tls_check,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
-from ansible_collections.devportal.backstage.plugins.modules import backstage_rotation
+from rotated_app import APP_CONFIG, STAGES, App, prepare, turn
 from servers import Server, free_port, self_signed
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the journal is root's")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="the journal is root's"),
+    pytest.mark.usefixtures("no_journal_stays"),
+]
 
 ROTATIONS = int(os.environ.get("DEVPORTAL_ROTATIONS", "3"))
-APP_CONFIG = "app:\n  title: x # kept\nbackend:\n  database:\n    client: better-sqlite3\n    connection: ':memory:'\n"
-STAGES = ["begin", "switch", "ready", "finish"]
-_numbers = itertools.count()
-
-
-class App:
-    """An app's files on this machine, and what the playbook does with them."""
-
-    def __init__(self, server, run_module, directory, credentials):
-        self.server, self.run_module, self.directory, self.credentials = server, run_module, str(directory), credentials
-        self.user = f"rotated{next(_numbers)}"
-        self.password = "the first secret"
-        server.query(f"CREATE ROLE {self.user} LOGIN CREATEDB PASSWORD '{self.password}'")
-        self.name = "app-config.local.yaml" if credentials == "literal" else "app-config.yaml"
-        self.write("app-config.yaml", APP_CONFIG)
-        self.write("app-config.local.yaml", "backend: {} # nothing yet\n")
-        self.write(".env", "OTHER=kept # by hand\n")
-        self.configure()
-
-    def write(self, name, text):
-        with open(os.path.join(self.directory, name), "w", encoding="utf-8") as stream:
-            stream.write(text)
-
-    def snapshot(self):
-        found = {}
-        for name in sorted(os.listdir(self.directory)):
-            with open(os.path.join(self.directory, name), "rb") as stream:
-                found[name] = stream.read(), os.fstat(stream.fileno()).st_mode
-        return found
-
-    def password_file(self, user):
-        return os.path.join(self.directory, f"postgres-password-{user}")
-
-    def call(self, module, **arguments):
-        result = self.run_module(module, **arguments)
-        assert not result["failed"], result
-        return result
-
-    def configure(self, user=None, password=None):
-        """What the role backstage_app_config does."""
-        self.user, self.password = user or self.user, password or self.password
-        if self.credentials == "env":
-            variables = {"POSTGRES_HOST": self.server.host, "POSTGRES_PORT": self.server.port}
-            variables.update(POSTGRES_USER=self.user, POSTGRES_PASSWORD=self.password)
-            self.call("backstage_env_file", path=os.path.join(self.directory, ".env"), variables=variables)
-        connection = {"host": self.server.host, "port": str(self.server.port)}
-        own = {"password_file": self.password_file(self.user)} if self.credentials == "file" else {}
-        self.call(
-            "backstage_app_config", path=os.path.join(self.directory, self.name), credentials=self.credentials,
-            user=self.user, password=self.password, **connection, **own,
-        )  # fmt: skip
-
-    def stage(self, stage, password, user=None, process=False):
-        """One call of the module; in a process of its own only where that is asked for, since there are many."""
-        user = user or self.user
-        asked = {
-            "stage": stage, "directory": self.directory, "credentials": self.credentials, "user": user,
-            "password": password, "path": os.path.join(self.directory, self.name),
-            "env_file": os.path.join(self.directory, ".env"),
-            "password_file": self.password_file(user),
-        }  # fmt: skip
-        if process:
-            return self.run_module("backstage_rotation", **asked)
-        defaults = {"config_files": [], "env_format": "dotenv", "password_variable": "POSTGRES_PASSWORD"}
-        defaults.update(iterations=None, connect_timeout=15, environment={})
-        module = types.SimpleNamespace(
-            params={**defaults, **asked}, check_mode=False, warn=print, no_log_values={password}
-        )
-        try:
-            return {"failed": False, **backstage_rotation._run(module)}
-        except (rotation.RotationError, CollectionError) as error:
-            return {"failed": True, "changed": False, "msg": str(error)}
-
-    def rotate(self, password, stages=tuple(STAGES), process=False):
-        results = [self.stage(stage, password, process=process) for stage in stages]
-        assert not [result for result in results if result["failed"]], results
-        return results
-
-    def said(self):
-        """User and password by a reading of its own: what a client would take."""
-
-        def read(name):
-            with open(os.path.join(self.directory, name), encoding="utf-8") as stream:
-                return stream.read()
-
-        if self.credentials == "env":
-            found = re.search(r"POSTGRES_USER=(\S+)\nPOSTGRES_PASSWORD='?(.*?)'?\n", read(".env"))
-            return found.groups()
-        text = read(self.name)
-        user = re.search(r"user: (\S+)", text)[1]
-        if self.credentials == "literal":
-            return user, re.search(r"password: '?\"?(.*?)\"?'?\n", text)[1]
-        return user, read(re.search(r"\$file: (\S+)", text)[1]).rstrip()
-
-    def lets_in(self, user=None, password=None):
-        said = self.said()
-        try:
-            self.server.connect(user=user or said[0], password=password or said[1]).close()
-        except psycopg2.OperationalError as error:
-            if "authentication failed" in str(error) or "not permitted to log in" in str(error):
-                return False
-            raise
-        return True
-
-    def has_journal(self):
-        return os.path.exists(rotation.journal_path(self.directory))
-
-
-@pytest.fixture(params=["env", "literal", "file"])
-def credentials(request):
-    return request.param
-
-
-@pytest.fixture(autouse=True)
-def no_journal_stays(tmp_path):
-    """Also not after a test that failed; other runs on this machine keep theirs."""
-    yield
-    for directory in (tmp_path, *tmp_path.iterdir()):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(rotation.journal_path(str(directory)))
-    with contextlib.suppress(OSError):
-        os.rmdir(rotation.JOURNALS)
-
-
-@pytest.fixture
-def app(postgres_server, run_module, tmp_path, credentials):
-    return App(postgres_server, run_module, tmp_path, credentials)
 
 
 def test_server_and_file_change_together(app):
@@ -265,14 +142,14 @@ def test_no_way_back_once_it_is_ready(app):
 
 
 def places_of(app):
-    return rotation.Places(
+    return rotation_places.Places(
         app.directory, app.credentials, os.path.join(app.directory, app.name), (), os.path.join(app.directory, ".env"),
         "dotenv", "POSTGRES_PASSWORD", app.password_file(app.user), {},
     )  # fmt: skip
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_password_on_the_server(app, monkeypatch):
-    steps = rotation.Rotation(places_of(app), rotation.Credentials(app.user, "the second secret"), {})
+    steps = rotation.Rotation(places_of(app), rotation_journal.Credentials(app.user, "the second secret"), {})
     steps.begin()
 
     def refuse(*_arguments, **_options):
@@ -290,7 +167,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_password_on_the_server(app
 
 @pytest.mark.parametrize("logins", [0, 1, 2])
 def test_another_app_host_was_first(app, monkeypatch, logins):
-    steps = rotation.Rotation(places_of(app), rotation.Credentials(app.user, "the second secret"), {})
+    steps = rotation.Rotation(places_of(app), rotation_journal.Credentials(app.user, "the second secret"), {})
     steps.begin()
     connect = postgresql.connect
     calls = []
@@ -353,42 +230,11 @@ def test_two_app_hosts_of_which_one_was_switched_when_the_run_was_killed(apps):
     assert not [app for app in apps if app.has_journal()]
 
 
-def prepare(app, owner, user, password):
-    """What the role backstage_postgresql does."""
-    return app.call(
-        "postgresql_password", name=user, password=password, owner=owner, create=True,
-        role_attr_flags=["LOGIN", "CREATEDB"], login_unix_socket=app.server.socket_directory,
-        login_port=app.server.port, os_user=app.server.os_user,
-    )  # fmt: skip
-
-
-def retire(app, owner, user):
-    return app.call(
-        "postgresql_password", name=user, state="absent", owner=owner, role_attr_flags=["NOLOGIN"],
-        login_unix_socket=app.server.socket_directory, login_port=app.server.port, os_user=app.server.os_user,
-    )  # fmt: skip
-
-
-def turn(app, owner, user, password):
-    """The playbook's order for another user."""
-    former = app.user
-    begun = app.stage("begin", password, user)
-    assert (begun["other_user"], begun["previous_users"]) == (True, [former]), begun
-    prepare(app, owner, user, password)
-    switched = app.stage("switch", password, user)
-    assert switched["changed"], switched
-    app.configure(user, password)
-    ready = app.stage("ready", password, user)
-    assert ready["ready"], ready
-    retire(app, owner, former)
-    app.stage("finish", password, user)
-
-
 def test_another_user_takes_the_turn(app):
     owner = app.user
     first, second = f"{owner}_a", f"{owner}_b"
     refused = [app.stage(stage, "the second secret", first) for stage in ("begin", "switch")][1]
-    assert "does not let" in refused["msg"]
+    assert "rejects the login" in refused["msg"]
     before = app.snapshot()
     turn(app, owner, first, "the second secret")
     assert app.said() == (first, "the second secret")
@@ -416,7 +262,7 @@ def test_what_cannot_be_rotated(app):
 
     assert "part of the user's name" in app.stage("begin", "rotated")["msg"]
     app.server.query(f"ALTER ROLE {app.user} PASSWORD 'by somebody else'")
-    assert "neither" in refusal()
+    assert "both the current and the new password" in refusal()
     app.server.query(f"ALTER ROLE {app.user} PASSWORD 'the first secret'")
     app.write(app.name, APP_CONFIG)
     assert "does not point at PostgreSQL yet" in refusal()
@@ -436,8 +282,8 @@ def test_what_cannot_be_rotated(app):
 @pytest.mark.parametrize("credentials", ["env"], indirect=True)
 def test_the_directory_of_the_journals_cannot_be_made(app):
     journals = os.path.join(app.directory, ".env", "journals")
-    steps = rotation.Rotation(places_of(app), rotation.Credentials(app.user, "x"), {}, journals=journals)
-    with pytest.raises(rotation.RotationError, match=f"{journals}.*Not a directory.*become: true"):
+    steps = rotation.Rotation(places_of(app), rotation_journal.Credentials(app.user, "x"), {}, journals=journals)
+    with pytest.raises(CollectionError, match=f"{journals}.*Not a directory.*become: true"):
         steps.begin()
 
 

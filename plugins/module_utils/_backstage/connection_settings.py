@@ -15,6 +15,12 @@ from typing import Any, Union
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files.env_assignment import NAME
 from ansible_collections.devportal.backstage.plugins.module_utils._files.env_dotenv import JS_SPACE
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import (
+    NAME_BYTES,
+    PORT_RANGE,
+    is_long,
+    is_port,
+)
 
 KEYS = ("host", "port", "user", "password")
 CREDENTIALS = ("env", "literal", "file")
@@ -75,15 +81,15 @@ def check_connection(host: str | None, port: str | int | None, user: str | None)
             raise CollectionError(f"host {host!r} has a port in it: give that as port.")
         if re.search(r"[\s\0]", host):
             raise CollectionError(f"host {host!r} has white space in it: give a name or an address.")
-    if port is not None and not (re.fullmatch(r"[0-9]{1,5}", str(port), re.ASCII) and 0 < int(port) < 65536):
-        raise CollectionError(f"port is {port!r}: a TCP port is a number from 1 to 65535.")
+    if port is not None and not is_port(port):
+        raise CollectionError(f"port is {port!r}: a TCP port is a number from {PORT_RANGE}.")
     if user is not None:
         if not user.strip():
             raise CollectionError("user is empty: name the PostgreSQL role that Backstage logs in as.")
         if user.strip(JS_SPACE) != user or "\0" in user:
             raise CollectionError(f"user {user!r} begins or ends with white space, or has a NUL in it.")
-        if len(user.encode("utf-8", "replace")) > 63:
-            raise CollectionError("user has more than 63 bytes: PostgreSQL cuts names there.")
+        if is_long(user):
+            raise CollectionError(f"user has more than {NAME_BYTES} bytes: PostgreSQL cuts names there.")
 
 
 def check_variables(variables: Mapping[str, str]) -> None:

@@ -29,11 +29,10 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.log
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.migration_checks import MigrationChecks
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.npm_packages import NpmPackages
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.tls_check import check_tls
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import (
-    PostgresqlError,
-    as_identifier,
-    statement_error,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import statement_error
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import as_identifier
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.session import read_only
 
 Connect = Callable[[dict[str, Any]], Any]
 
@@ -234,18 +233,30 @@ class _Walk:
             )
         raise Stop
 
+    def _log_in(self, options: dict[str, Any]) -> Any:
+        """Connect, and report a server that does not ask for the password: the login proves nothing then."""
+        try:
+            return self._connect(options)
+        except CollectionError as error:
+            if error.reason != "method_none":
+                raise
+            connection = self._connect({**options, "require_auth": ""})
+            if not any(check.name == "password" for check in self.report.checks):
+                self.report.warned("password", error.message.replace("; it did not get it", ""), error.remedy)
+            return connection
+
     @contextlib.contextmanager
     def session(self, login: Login) -> Iterator[Session]:
         """Log in as Backstage would; what fails goes into the report, and `Stop` is raised."""
         report = self.report
         check_tls(report, login)
         try:
-            connection = self._connect({**login_options(login), **self._options})
-        except PostgresqlError as error:
+            connection = self._log_in({**login_options(login), **self._options})
+        except CollectionError as error:
             login_failed(report, login, self._target, error)
             raise Stop from error
         try:
-            connection.set_session(readonly=True)
+            read_only(connection)
             session = Session(report, login, connection)
             if report.server_version is None:
                 report.passed("login", f"{login.user} logs in at {login.host} port {login.port}.")

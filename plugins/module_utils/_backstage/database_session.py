@@ -17,7 +17,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.dat
     Plugin,
     Target,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import (
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import (
     as_identifier,
     quoted_identifier,
 )

@@ -28,7 +28,13 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_schema import MANAGED_TYPES
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_url import parse_url
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import DEFAULT_PORT
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import (
+    DEFAULT_PORT,
+    MAX_PORT,
+    NAME_BYTES,
+    PORT_RANGE,
+    is_long,
+)
 
 KEY = "backend.database"
 CLIENTS = ("pg", "better-sqlite3", "sqlite3", "mysql", "mysql2")
@@ -181,8 +187,9 @@ class Target:
         schema = None
         if self.mode == "schema":
             schema = f"{self.prefix}{plugin_id}"
-            if len(schema.encode()) > 63:
-                raise TargetError("configuration", f"The schema's name {schema} has more than 63 bytes.", "Shorten it.")
+            if is_long(schema):
+                problem = f"The schema's name {schema} has more than {NAME_BYTES} bytes."
+                raise TargetError("configuration", problem, "Shorten it.")
         elif database is None:
             database = f"{reader.optional_string('prefix') or 'backstage_plugin_'}{plugin_id}"
         ensure = _first(reader.optional_boolean(f"{own}.ensureExists"), reader.optional_boolean("ensureExists"), True)
@@ -296,12 +303,12 @@ class Target:
 
     def _port(self, value: Any) -> int:
         digits = re.match(r"\s*([+-]?\d+)", js_string(value), re.ASCII)
-        if not digits or not 0 <= int(digits[1]) < 65536:
+        if not digits or not 0 <= int(digits[1]) <= MAX_PORT:
             place = self._place(f"{KEY}.connection.port")
             raise TargetError(
                 "connection",
                 f"{KEY}.connection.port{place} is {js_string(value)!r}, which is not a port number.",
-                "Give a number from 1 to 65535.",
+                f"Give a number from {PORT_RANGE}.",
             )
         return int(digits[1])
 

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import owned
 from ansible_collections.devportal.backstage.plugins.module_utils._files.accounts import Ids
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import MAX_PORT
 
 _RESERVED = ";/?:@&=+$,#"
 
@@ -111,7 +112,7 @@ def _split_url(text: str) -> dict[str, str]:
         raise ValueError("it has no host")
     if parts["port"] and not re.match(r"[0-9]+\Z", parts["port"]):
         raise ValueError("its port is not a number")
-    if parts["port"] and int(parts["port"]) > 65535:
+    if parts["port"] and int(parts["port"]) > MAX_PORT:
         raise ValueError("its port is too large")
     return parts
 

@@ -12,10 +12,8 @@ from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.check_report import Report
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_target import Login, Target
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import (
-    PostgresqlError,
-    as_identifier,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import as_identifier
 
 
 def login_options(login: Login) -> dict[str, Any]:
@@ -27,10 +25,12 @@ def login_options(login: Login) -> dict[str, Any]:
         "login_db": login.database,
         "login_password": login.password if login.text_password else None,
         "ssl_mode": "require" if login.tls else "disable",
+        # `tls_check` has seen that Backstage trusts the certificate, and a pooler has no channel binding.
+        "channel_binding": "prefer",
     }
 
 
-def login_failed(report: Report, login: Login, target: Target | None, error: PostgresqlError) -> None:
+def login_failed(report: Report, login: Login, target: Target | None, error: CollectionError) -> None:
     reason, text = error.reason, str(error)
     where = f"{login.host} port {login.port}"
     key = "backend.database.connection"
@@ -70,12 +70,12 @@ def login_failed(report: Report, login: Login, target: Target | None, error: Pos
         report.failed("tls" if reason == "tls" else "login", *login_problem(login, error))
 
 
-def login_problem(login: Login, error: PostgresqlError) -> tuple[str, str]:
+def login_problem(login: Login, error: CollectionError) -> tuple[str, str]:
     """What is wrong with a login, and what to do in Backstage's configuration or on the server; each a sentence."""
-    text = str(error)
-    # The remedy behind the semicolon names options of a module that nobody called.
-    cause = text.partition("; ")[0].replace(" in login_host", "").rstrip(".")
-    return f"{cause}.", _login_remedy(login, error.reason, text)
+    # Most remedies name options of a module that nobody called.
+    cause = error.message.replace(" in login_host", "")
+    remedy = error.remedy if error.reason.startswith("method_") else _login_remedy(login, error.reason, str(error))
+    return cause, remedy
 
 
 def _login_remedy(login: Login, reason: str, text: str) -> str:
@@ -87,6 +87,8 @@ def _login_remedy(login: Login, reason: str, text: str) -> str:
         return f"ALTER ROLE {as_identifier(login.user)} LOGIN."
     if "peer authentication" in text:
         return "Give the host by name or address, so that Backstage logs in with its password."
+    if reason == "peer":
+        return "Give the directory of the server's own socket as the host."
     if "no free connection" in text:
         return f"End some connections, or raise max_connections or the CONNECTION LIMIT of {login.user}."
     if "no database" in text:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.check_report import Report
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_session import Session
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.npm_packages import NpmPackages
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import as_identifier
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import as_identifier
 
 _TABLES = (
     "SELECT c.relname, pg_catalog.has_table_privilege(c.oid, 'SELECT') FROM pg_catalog.pg_class c"

@@ -19,7 +19,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_session import SUPPORTED_MAJORS
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import saslprep, scram
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -115,12 +115,10 @@ def password_problems(prefix: str, password: str | None, credentials: str | None
             scram.parse(password or "")
         else:
             scram.check_password(password or "")
-    except scram.ScramError as error:
-        yield f"{prefix}_password: {error}"
     except CollectionError as error:
-        yield f"{prefix}_{error}"
+        yield f"{prefix}_{error}" if credentials is not None else f"{prefix}_password: {error}"
     else:
-        if credentials is not None and not scram.same_in_node_pg(password or ""):
+        if credentials is not None and not saslprep.same_in_node_pg(password or ""):
             yield (
                 f"{prefix}_password mixes characters that PostgreSQL and Backstage's driver normalise differently "
                 "(SASLprep), so that Backstage could not log in with it: leave out such characters, "

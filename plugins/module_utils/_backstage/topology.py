@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import DEFAULT_PORT
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import DEFAULT_PORT
 
 APPS = "backstage"
 DATABASES = "backstage_database"

@@ -20,14 +20,19 @@ from urllib.parse import urlsplit
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import verified_tls
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_session import SUPPORTED_MAJORS
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import authentication, scram
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import access_rules
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import (
+    MAX_PORT,
+    NAME_BYTES,
+    PORT_RANGE,
+    is_long,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.portals import checked_portal
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.settings import normal_settings
 
 Rule = Callable[[Any], Iterable[str]]
 
-MAX_IDENTIFIER = 63  # bytes; PostgreSQL cuts names there
 _RESERVED_USERS = ("public", "none", "current_user", "current_role", "session_user")
 _TEMPLATES = ("template0", "template1")
 _FLAGS = ("SUPERUSER", "CREATEDB", "CREATEROLE", "INHERIT", "LOGIN", "REPLICATION", "BYPASSRLS")
@@ -94,8 +99,16 @@ def identifier(value: Any) -> Iterable[str]:
         yield "is empty. Set a name."
     elif text != text.strip():
         yield "begins or ends with white space. Remove it."
-    elif len(text.encode("utf-8", "replace")) > MAX_IDENTIFIER:
-        yield f"has more than {MAX_IDENTIFIER} bytes. Choose a shorter name."
+    elif is_long(text):
+        yield f"has more than {NAME_BYTES} bytes. Choose a shorter name."
+
+
+def require_auth(value: Any) -> Iterable[str]:
+    """Sentences about a list of authentication methods."""
+    try:
+        authentication.methods(str(value))
+    except CollectionError as error:
+        yield f"has an {error.message.partition(': ')[2].rstrip('.')}. {error.remedy}"
 
 
 def database_user(value: Any) -> Iterable[str]:
@@ -268,7 +281,7 @@ def url_path(value: Any) -> Iterable[str]:
         yield "is not the path of a URL. Begin it with a slash, and leave out white space."
 
 
-_PORT = number(1, 65535)
+_PORT = number(1, MAX_PORT)
 _OS_NAME = pattern(
     r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?|[0-9]{1,10}",
     "is not a name of an OS user or group. Use letters, digits, - and _.",
@@ -316,9 +329,10 @@ RULES: Mapping[str, Rule] = {
     ),
     "backstage_app_config_port": pattern(
         r"0*([1-9]|[1-9][0-9]{1,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])",
-        "is not a TCP port. Use a number from 1 to 65535.",
+        f"is not a TCP port. Use a number from {PORT_RANGE}.",
     ),
     "backstage_app_config_port_variable": _VARIABLE,
+    "backstage_app_config_require_auth": require_auth,
     "backstage_app_config_user": database_user,
     "backstage_app_config_user_variable": _VARIABLE,
     "backstage_postgresql_access_rules": access,

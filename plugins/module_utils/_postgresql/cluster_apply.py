@@ -18,7 +18,6 @@ from ansible_collections.devportal.backstage.plugins.module_utils._errors import
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Postmaster
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_change import ConfigResult
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.configuration_files import PlannedFile
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import PostgresqlError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.listening import tcp_address
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_state import (
     CLOCK_GRAIN,
@@ -151,10 +150,10 @@ class Application:
     def _state_after_rules(self) -> ServerState:
         try:
             return self._state()
-        except PostgresqlError as error:
+        except CollectionError as error:
             raise self._locked_out(error) from error
 
-    def _locked_out(self, error: PostgresqlError) -> Exception:
+    def _locked_out(self, error: CollectionError) -> Exception:
         if error.reason not in ("password", "refused") or not self._plan.access.written:
             return error
         owner = self._plan.current.choice.login.user or self._cluster.owner
@@ -187,7 +186,7 @@ class Application:
         try:
             # A new session has what the server itself has loaded.
             return query_loaded(self._cluster, self._server(), self._plan.current.choice.login)
-        except PostgresqlError as error:
+        except CollectionError as error:
             raise self._locked_out(error) from error
 
     def _roll_back(self, error: Exception) -> Exception:

@@ -12,35 +12,29 @@ import contextlib
 import locale
 import os
 import pwd
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-
-DEFAULT_PORT = 5432
-SSL_MODES = ("allow", "disable", "prefer", "require", "verify-ca", "verify-full")
-# Debian's and the PGDG packages' place, then that of a server built from the sources.
-SOCKET_DIRECTORIES = ("/var/run/postgresql", "/tmp")
-MISSING_LIBRARY = (
-    "The Python library psycopg2 is missing on this host; install the package python3-psycopg2 "
-    "(for the interpreter that Ansible uses here)."
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import authentication, session
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import (
+    DEFAULT_PORT,
+    PORT_RANGE,
+    is_port,
 )
 
+SSL_MODES = ("allow", "disable", "prefer", "require", "verify-ca", "verify-full")
+# What cannot be known before site.yml has run; check mode does not fail for it.
+NOT_YET = ("library", "unreachable", "os_user")
+CHANNEL_BINDINGS = ("disable", "prefer", "require")
+# Debian's and the PGDG packages' place, then that of a server built from the sources.
+SOCKET_DIRECTORIES = ("/var/run/postgresql", "/tmp")
 
-class PostgresqlError(CollectionError):
-    """A server cannot be reached, does not let the user in, or refuses a statement.
-
-    Attributes:
-        reason: one of `library` (psycopg2 is missing), `unreachable`, `os_user` (no such user, or not root),
-            `password` (a wrong one), `no_login` and `no_connect` (the password was right, but the role may not),
-            `refused` (any other answer of the server at login), `tls`, `option` (what was asked cannot be) and
-            `statement`.
-
-    The text is one sentence or two with the remedy, and holds no secret.
-    """
-
-    def __init__(self, message: str, reason: str) -> None:
-        super().__init__(message, reason=reason)
+# The reasons that a CollectionError of `connect` has: `library` (psycopg2 is missing), `unreachable`, `os_user` (no
+# such user, or not root), `password` (a wrong one), `no_login` and `no_connect` (the password was right, but the user
+# may not), `refused` (any other answer of the server at login), `tls`, `channel_binding`, `peer` (a socket of somebody
+# else's), `method_` and the method that the server asked for, and `option` (what was given cannot be).
 
 
 def connection_argument_spec() -> dict[str, dict[str, Any]]:
@@ -54,34 +48,78 @@ def connection_argument_spec() -> dict[str, dict[str, Any]]:
         "login_db": {"type": "str", "default": "postgres"},
         "ssl_mode": {"type": "str", "default": "prefer", "choices": list(SSL_MODES)},
         "ca_cert": {"type": "path"},
+        "require_auth": {"type": "str", "default": authentication.DEFAULT},
+        "channel_binding": {"type": "str", "choices": list(CHANNEL_BINDINGS)},
         "connect_timeout": {"type": "int", "default": 15},
         "os_user": {"type": "str"},
     }
 
 
-def connect(params: Mapping[str, Any], os_user: str | None = None) -> Any:
+def connect(params: Mapping[str, Any], os_user: str | None = None, seconds: float = session.SESSION_SECONDS) -> Any:
     """Open a connection, with autocommit off.
 
-    Neither the environment (PGHOST and the others) nor a password file or service file has a say.
+    Neither the environment (PGHOST and the others) nor a password file or service file has a say. Run
+    `session.BEGIN`, `session.BEGIN_READ_ONLY`, `session.OUTSIDE` or `session.read_only` before anything else.
 
     Args:
-        params: `login_host` (empty: the socket; a path: the socket in that directory), `login_port`, `login_user`,
-            `login_password`, `login_unix_socket`, `login_db`, `ssl_mode`, `ca_cert`, `connect_timeout` in seconds.
-            What is left out or None has the default of `connection_argument_spec`.
+        params: the options of `connection_argument_spec`, but for `os_user`. What is left out or None has its default.
         os_user: who to be for the server's peer authentication, when this process is root and the connection goes
             through the socket. None: the OS user of the same name as `login_user`, where there is one.
+        seconds: after which the connection is ended.
 
     Returns:
-        A psycopg2 connection whose client encoding is UTF-8.
+        A psycopg2 connection whose client encoding is UTF-8. Its attribute `login_warnings` holds sentences.
 
     Raises:
-        PostgresqlError: no connection; the process has its own effective uid again.
+        CollectionError: no connection; the process has its own effective uid again. The reasons are above.
     """
-    wanted = {name: option.get("default") for name, option in connection_argument_spec().items()}
+    wanted: dict[str, Any] = {name: option.get("default") for name, option in connection_argument_spec().items()}
     wanted.update({name: value for name, value in params.items() if name in wanted and value is not None})
     _check(wanted)
     psycopg2 = _psycopg2()
+    libpq = psycopg2.extensions.libpq_version()
     host = _host(wanted)
+    settings = _settings(wanted, host, os_user, libpq)
+    settings["connection_factory"] = session.limited(psycopg2.extensions.connection, seconds)
+    uid = _account(wanted, host, os_user)
+
+    def attempt(password: str | None) -> tuple[Any, str]:
+        """The connection, or None and libpq's text."""
+        given = {**settings, "password": password} if password else settings
+        with _no_libpq_environment(), _english(), _effective_user(uid):
+            try:
+                return psycopg2.connect(**given), ""
+            except (psycopg2.Error, UnicodeError) as error:
+                return None, str(error)
+
+    over_tcp = wanted["login_password"] and not host.startswith("/")
+    warnings = _check_server(wanted, host, libpq) if over_tcp else []
+    connection, text = attempt(wanted["login_password"])
+    if connection is None:
+        from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection_errors
+
+        raise connection_errors.at_login(text, wanted, host, _os_user_name(uid), attempt)
+    allowed = authentication.methods(wanted["require_auth"])
+    if over_tcp and allowed and "none" not in allowed and not connection.info.used_password:
+        from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import server_proof
+
+        connection.close()
+        raise server_proof.rejected("none", f"{host} port {wanted['login_port']}")
+    connection.login_warnings = warnings
+    return connection
+
+
+def _check_server(wanted: Mapping[str, Any], host: str, libpq: int) -> list[str]:
+    """What an old libpq leaves to be checked; warnings."""
+    if libpq >= authentication.LIBPQ_WITH_REQUIRE_AUTH:
+        return []
+    from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import server_proof
+
+    return server_proof.check_server(wanted, host, libpq)
+
+
+def _settings(wanted: Mapping[str, Any], host: str, os_user: str | None, libpq: int) -> dict[str, Any]:
+    """What libpq is told, but for the password."""
     settings = {
         "host": host,
         "port": wanted["login_port"],
@@ -95,74 +133,59 @@ def connect(params: Mapping[str, Any], os_user: str | None = None) -> Any:
     }
     if wanted["ca_cert"]:
         settings["sslrootcert"] = wanted["ca_cert"]
-    uid = _account(wanted, host, os_user)
-
-    def attempt(password: str | None) -> tuple[Any, str]:
-        """The connection, or None and libpq's text."""
-        given = {**settings, "password": password} if password else settings
-        with _no_libpq_environment(), _english(), _effective_user(uid):
-            try:
-                return psycopg2.connect(**given), ""
-            except (psycopg2.Error, UnicodeError) as error:
-                return None, str(error)
-
-    connection, text = attempt(wanted["login_password"])
-    if connection is not None:
-        return connection
-    from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
-        connection_errors as postgresql_errors,
-    )
-
-    raise PostgresqlError(*postgresql_errors.at_login(text, wanted, host, _os_user_name(uid), attempt))
+    if host.startswith("/"):
+        peer = authentication.socket_peer(host, wanted["login_port"], os_user or wanted["os_user"])
+        if peer:
+            settings["requirepeer"] = peer
+    elif wanted["login_password"]:
+        settings.update(authentication.settings(wanted, libpq))
+    return settings
 
 
-def statement_error(error: Any) -> PostgresqlError:
+def statement_error(error: Any) -> CollectionError:
     """A psycopg2 error at a statement as an error of ours; the statement's text is not in it."""
-    from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
-        connection_errors as postgresql_errors,
-    )
+    from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection_errors
 
-    return PostgresqlError(postgresql_errors.at_statement(error), "statement")
-
-
-def quoted_identifier(name: str) -> str:
-    """A name as it stands in SQL (PostgreSQL manual, 4.1.1).
-
-    Raises:
-        PostgresqlError: it is empty, has a NUL, or is longer than the 63 bytes to which the server would cut it.
-    """
-    if not name or "\0" in name or len(name.encode("utf-8", "surrogateescape")) > 63:
-        raise PostgresqlError(
-            f"{name[:80]!r} is no name for a role: PostgreSQL takes 1 to 63 bytes without NUL.", "option"
-        )
-    return as_identifier(name)
-
-
-def as_identifier(name: str) -> str:
-    """Any string in double quotes, for a sentence that shows SQL. What is executed takes `quoted_identifier`."""
-    return '"' + name.replace('"', '""') + '"'
+    return connection_errors.at_statement(error)
 
 
 def _psycopg2() -> Any:
+    # psycopg2 imports ssl for the sake of OpenSSL before 1.1, and does without where it cannot: that saves a tenth of
+    # the CPU of a task with nothing to do.
+    hidden = sys.modules.setdefault("ssl", None) is None  # type: ignore[arg-type]
     try:
         import psycopg2
     except ImportError as error:
         if getattr(error, "name", None) not in (None, "psycopg2"):
-            raise PostgresqlError(f"psycopg2 does not load: {error}. Reinstall python3-psycopg2.", "library") from error
-        raise PostgresqlError(MISSING_LIBRARY, "library") from error
+            raise CollectionError(
+                f"psycopg2 does not load: {error}.", "Reinstall python3-psycopg2.", "library"
+            ) from error
+        raise CollectionError(
+            "The Python library psycopg2 is missing on this host.",
+            "Install the package python3-psycopg2 (for the interpreter that Ansible uses here).",
+            "library",
+        ) from error
+    finally:
+        if hidden:
+            del sys.modules["ssl"]
     return psycopg2
 
 
 def _check(wanted: Mapping[str, Any]) -> None:
-    if not 1 <= wanted["login_port"] <= 65535:
-        raise PostgresqlError(f"login_port is {wanted['login_port']}; give a number from 1 to 65535.", "option")
+    if not is_port(wanted["login_port"]):
+        raise CollectionError(
+            f"login_port: {wanted['login_port']} is not a TCP port.", f"Use a number from {PORT_RANGE}.", "option"
+        )
     for name, value in wanted.items():
         if isinstance(value, str) and "\0" in value:
-            raise PostgresqlError(f"{name} holds a NUL character, which PostgreSQL cannot take.", "option")
+            raise CollectionError(
+                f"{name} holds a NUL character, which PostgreSQL cannot take.", "Remove it.", "option"
+            )
     certificate = wanted["ca_cert"]
     if certificate and certificate != "system" and not os.access(certificate, os.R_OK):
-        raise PostgresqlError(
-            f"ca_cert: the file {certificate} is not there or cannot be read; put the server's CA certificate there.",
+        raise CollectionError(
+            f"ca_cert: the file {certificate} is missing or not readable.",
+            "Put the certificate of the server's CA there.",
             "tls",
         )
 
@@ -189,16 +212,17 @@ def _account(wanted: Mapping[str, Any], host: str, os_user: str | None) -> int:
     except (KeyError, ValueError):
         if not os_user:
             return own
-        raise PostgresqlError(
-            f"os_user: there is no OS user {os_user} on this host; install the server first, or name another.",
+        raise CollectionError(
+            f"os_user: the OS user {os_user} does not exist on this host.",
+            "Install the server first, or set os_user to another.",
             "os_user",
         ) from None
     if own in (0, account.pw_uid):
         return account.pw_uid
     if not os_user:
         return own
-    raise PostgresqlError(
-        f"os_user is {os_user}, and only root can become that user; run with `become: true`.", "os_user"
+    raise CollectionError(
+        f"os_user is {os_user}, and only root can become that user.", "Run with `become: true`.", "os_user"
     )
 
 
@@ -230,7 +254,7 @@ def _no_libpq_environment() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _english() -> Iterator[None]:
-    """Have libpq's own texts as `postgresql_errors` knows them; AnsibleModule takes its locale from the environment."""
+    """Have libpq's own texts as `connection_errors` knows them; AnsibleModule takes its locale from the environment."""
     before = locale.setlocale(locale.LC_MESSAGES)
     locale.setlocale(locale.LC_MESSAGES, "C")
     try:

@@ -20,7 +20,6 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.co
     files_of_new,
     held_files,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import PostgresqlError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.platform import NOT_INSTALLED, Platform
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_state import (
     Login,
@@ -110,7 +109,7 @@ def current_config(
         if current.server:
             try:
                 current.state = query_state(cluster, current.server, choice.login)
-            except PostgresqlError as error:
+            except CollectionError as error:
                 if error.reason != "library" or not bare_host:
                     raise
         yield current

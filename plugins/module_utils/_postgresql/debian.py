@@ -25,12 +25,12 @@ from typing import Any
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import edit
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster, serves
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import DEFAULT_PORT
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.host_guards import (
     check_selinux_port,
     firewall_advice,
     relabel,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import DEFAULT_PORT
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.listening import in_use
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.platform import NOT_INSTALLED
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.programs import as_user, one_line, run

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Sequence
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import DEFAULT_PORT
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import DEFAULT_PORT
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.programs import run
 
 _ENFORCE = "/sys/fs/selinux/enforce"

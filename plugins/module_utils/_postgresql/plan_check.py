@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import DEFAULT_PORT
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import DEFAULT_PORT
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.listening import (
     check_addresses,
     check_port,

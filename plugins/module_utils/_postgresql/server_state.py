@@ -16,11 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import session
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster, Postmaster
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import connect, statement_error
 
 CLOCK_GRAIN = 0.01  # seconds; a file's time stamp comes from the kernel's coarse clock
-_SESSION = "SELECT set_config('search_path', 'pg_catalog', false), set_config('lc_messages', 'C', false)"
+_SESSION = f"{session.OUTSIDE}; SET lc_messages TO 'C'"
 _LOADED = "SELECT extract(epoch FROM pg_catalog.pg_conf_load_time())::float8"
 _STATE = """
 SELECT json_build_object(
@@ -115,7 +116,7 @@ def query_state(cluster: Cluster, server: Postmaster, login: Login) -> ServerSta
     """The state of a running server.
 
     Raises:
-        PostgresqlError: no connection.
+        CollectionError: no connection.
     """
     with _cursor(cluster, server, login) as cursor:
         cursor.execute(_STATE)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import PORT_RANGE, is_port
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.portals import decoded, encoded
 
 FIRST_VERSION_FILE = "zz-devportal-backstage.conf"  # of version 1.0.0, which knew one portal a cluster
@@ -74,8 +75,8 @@ def normal_settings(settings: Mapping[str, Any]) -> dict[str, str]:
             result[name] = _value_text(name, value)
     if "port" in result:
         port = result["port"]
-        if not (re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535):
-            raise CollectionError(f'O(settings): port is "{port}".', "Choose a whole number from 1 to 65535.")
+        if not is_port(port):
+            raise CollectionError(f'O(settings): port is "{port}".', f"Choose a whole number from {PORT_RANGE}.")
     return dict(sorted(result.items()))
 
 

@@ -33,6 +33,7 @@ WRONG = {
     "backstage_app_config_password_file": [*NEVER_STRINGS, *CHARACTERS, *_FILES],
     "backstage_app_config_env_format": [*NEVER_STRINGS, "toml"],
     "backstage_app_config_environment": _ENVIRONMENT,
+    "backstage_app_config_require_auth": ["scram", "SCRAM-SHA-256", "scram-sha-256 md5", "md5,x", ["md5"], {"a": 1}],
     "backstage_app_config_plugins": [*_NOT_LISTS, ["a b"], [""], [{}], ["a\n"]],
     "backstage_app_config_owner": [*NEVER_STRINGS, *CHARACTERS, *_OS_NAMES],
     "backstage_app_config_group": [*NEVER_STRINGS, *_OS_NAMES],

@@ -7,8 +7,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import rotation
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.rotation import Credentials, Journal
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import rotation_journal
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.rotation_journal import (
+    Credentials,
+    Journal,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +22,7 @@ FILES = {"/srv/.env": b"old"}
 
 
 def begin(journal, current, wanted, *valid):
-    return rotation.begin(journal, current, wanted, FILES, lambda who: who in valid)
+    return rotation_journal.begin(journal, current, wanted, FILES, lambda who: who in valid)
 
 
 def test_nothing_to_do():
@@ -40,7 +44,7 @@ def test_the_files_are_kept_as_they_are_when_the_next_run_begins():
     contents = {"/srv/.env": b"by hand", "/srv/password-b": b"made by the killed run"}
 
     def again(journal, current):
-        return rotation.begin(journal, current, B, contents, lambda _who: True)
+        return rotation_journal.begin(journal, current, B, contents, lambda _who: True)
 
     assert again(journal, A) == replace(journal, contents={"/srv/.env": b"by hand", "/srv/password-b": None})
     assert again(journal, B) == journal
@@ -53,6 +57,22 @@ def test_another_user():
     assert journal.previous_users == ("backstage_a",)
     ready = replace(journal, ready=True)
     assert begin(ready, B, B, B) == ready
+
+
+def test_who_is_retired():
+    journal = begin(None, A, B, A)
+    assert (journal.user, journal.retired_users) == ("backstage_b", ("backstage_a",))
+    back = replace(journal, rolled_back=True)
+    assert (back.user, back.retired_users) == ("backstage_a", ("backstage_b",))
+    assert begin(back, A, B, A).rolled_back is False
+    single = replace(begin(None, ONE, TWO, ONE), rolled_back=True)
+    assert (single.user, single.retired_users) == ("backstage", ())
+
+
+def test_a_journal_of_an_earlier_release_is_read():
+    journal = begin(None, A, B, A)
+    data = journal.dump().replace(b'"previous_users"', b'"former"').replace(b'"run": "", ', b"")
+    assert Journal.load(data, "/x") == journal
 
 
 def test_a_third_password_after_a_kill():
@@ -80,9 +100,9 @@ def test_what_the_files_say_does_not_work():
     # Somebody set the new password by hand: there is nothing to go back to.
     journal = begin(None, ONE, TWO, TWO)
     assert not journal.worked
-    with pytest.raises(rotation.RotationError, match="neither"):
+    with pytest.raises(CollectionError, match="both the current and the new"):
         begin(None, ONE, TWO)
-    with pytest.raises(rotation.RotationError, match="neither"):
+    with pytest.raises(CollectionError, match="both the current and the new"):
         begin(None, ONE, ONE)
     assert not begin(None, A, B).worked
 
@@ -91,11 +111,11 @@ def test_what_the_files_say_does_not_work():
 def test_a_journal_is_read_as_it_was_written(user, password, tried, data, ready):
     who = Credentials(user, password)
     journal = Journal(who, ready, who, tuple(tried), {"/x": data}, (user,), ready)
-    assert Journal.load(journal.dump()) == journal
+    assert Journal.load(journal.dump(), "/x") == journal
     assert password not in repr(who) or password in repr(user) or password in "Credentials()"
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b'{"old": 1}', b"\xff", b'{"old": ["a", "b", "c"]}'])
 def test_what_is_no_journal(data):
-    with pytest.raises(rotation.RotationError, match="not a journal"):
-        Journal.load(data)
+    with pytest.raises(CollectionError, match="x: it is not a journal"):
+        Journal.load(data, "/x")
