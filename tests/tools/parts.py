@@ -107,9 +107,12 @@ def _program(*command: str) -> int:
 
 
 def drills() -> int:
-    """All failure drills against a real Backstage; the tests above run one of each kind."""
+    """All failure drills against a real Backstage, and KILLS (100) killed runs; the tests run one of each kind."""
     os.environ["DRILLS"] = "all"
-    return _pytest("tests/integration/test_failure_drills.py")
+    codes = [_pytest("tests/integration/test_failure_drills.py"), hosts()]
+    env = common.environment(ANSIBLE_COLLECTIONS_PATH=str(common.INSTALLED))
+    codes.append(common.run([str(common.PYTHON), "tests/drills/kills.py"], cwd=common.TREE, env=env))
+    return 1 if any(codes) else 0
 
 
 def bench() -> int:
