@@ -241,7 +241,7 @@ def test_every_value_reaches_the_process_as_it_was_given(site):
     site.portal.check_output("systemctl daemon-reload && systemctl start nasty")
     time.sleep(2)
     shown = site.portal.check_output(
-        "cd /proc/$(systemctl show -P MainPID nasty) && python3 -c %s",
+        "cd /proc/$(systemctl show -P MainPID nasty) && runuser -u backstage -- python3 -c %s",
         "import json, os; read = lambda name: open(name).read().split(chr(0))[:-1];"
         "print(json.dumps([read('cmdline'), read('environ'), os.readlink('cwd')]))",
     )

@@ -98,8 +98,9 @@ def listeners_of(pids: Iterable[int], among: Iterable[Listener]) -> list[Listene
 def control_group(pid: int) -> str:
     """The path of a process in systemd's hierarchy (cgroups(7)); empty where that cannot be told."""
     text = _read(pid, "cgroup")
-    named = re.search(r"^\d+:name=systemd:(.*)$", text, re.MULTILINE) or re.search(r"^0::(.*)$", text, re.MULTILINE)
-    return named[1] if named else ""
+    # Where the unified hierarchy is not in use, its path is "/", and systemd has a hierarchy of its own.
+    found = re.search(r"^0::(/.+)$", text, re.MULTILINE) or re.search(r"^\d+:name=systemd:(.*)$", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def processes_beside(pid: int) -> list[int]:

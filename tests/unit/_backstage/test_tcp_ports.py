@@ -115,14 +115,24 @@ def test_the_address_that_reaches_a_socket(own, others, reached):
     assert listener.reached_at([*everybody, tcp_ports.Listener("127.0.0.1", 7008, "3")]) == reached
 
 
-def test_the_processes_of_a_unit(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("hierarchy", "rest"),
+    [
+        ("0:", ""),
+        ("0:", "1:name=systemd:/docker/x\n"),  # systemd 257 on a host that has both, and uses the unified one
+        ("1:name=systemd", "0::/\n"),
+        ("1:name=systemd", ""),
+    ],
+)
+def test_the_processes_of_a_unit(tmp_path, monkeypatch, hierarchy, rest):
     """Cut from a host where yarn started the backend below the unit."""
     groups = {
         1: "0::/init.scope\n",
-        20: "12:cpu:/\n1:name=systemd:/docker/x/system.slice/backstage.service\n0::/docker/x/system.slice/other\n",
-        21: "1:name=systemd:/docker/x/system.slice/backstage.service/child\n",
-        22: "1:name=systemd:/docker/x/system.slice/backstage.service-2\n",
+        20: f"12:cpu:/\n{hierarchy}:/docker/x/system.slice/backstage.service\n{rest}",
+        21: f"12:cpu:/\n{hierarchy}:/docker/x/system.slice/backstage.service/child\n{rest}",
+        22: f"12:cpu:/\n{hierarchy}:/docker/x/system.slice/backstage.service-2\n{rest}",
         23: "",
+        24: f"12:cpu:/\n{hierarchy}:/docker/x/system.slice/old-portal.service\n{rest}",
     }
     for pid, text in groups.items():
         (tmp_path / str(pid)).mkdir()
