@@ -14,4 +14,8 @@ class FilterModule:
     """The filters that the .yml files of this directory document."""
 
     def filters(self) -> dict[str, Any]:
-        return {"database_connection": topology.connection, "database_app_hosts": topology.app_hosts}
+        return {
+            "database_connection": topology.connection,
+            "database_app_hosts": topology.app_hosts,
+            "database_proxy_port": topology.proxy_port,
+        }

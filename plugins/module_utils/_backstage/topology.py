@@ -22,6 +22,11 @@ _LOOPBACK = "127.0.0.1"
 # Variables of an app host that name its database, the most specific first.
 _ADDRESSES = ("backstage_app_config_host", "backstage_postgresql_host")
 
+# With a Patroni cluster, HAProxy on the app host leads to whichever member is the leader.
+_CLUSTER = "backstage_postgresql_ha"
+_PROXY_PORT = "backstage_postgresql_proxy_port"
+PROXY_PORT_BESIDE_SERVER = 5000  # where the app host is a member as well, whose server has the usual port
+
 Groups = Mapping[str, Sequence[str]]
 HostVars = Mapping[str, Mapping[str, Any]]
 
@@ -30,6 +35,16 @@ def given_address(app: str, hostvars: HostVars) -> str:
     """The address of the database that the variables of an app host give; empty where none does."""
     variables = hostvars[app]
     return next((str(variables[name]) for name in _ADDRESSES if variables.get(name)), "")
+
+
+def _has_proxy(app: str, hostvars: HostVars) -> bool:
+    return str(hostvars[app].get(_CLUSTER, "")).lower() in ("true", "yes", "on", "1")
+
+
+def proxy_port(app: str, groups: Groups, hostvars: HostVars) -> int:
+    """The port of the proxy on an app host of a Patroni cluster."""
+    given = hostvars[app].get(_PROXY_PORT)
+    return int(given) if given else PROXY_PORT_BESIDE_SERVER if app in (groups.get(DATABASES) or []) else DEFAULT_PORT
 
 
 def database_host(app: str, groups: Groups, hostvars: HostVars) -> str:
@@ -58,6 +73,8 @@ def remote_app_hosts(server: str, groups: Groups, hostvars: HostVars) -> list[st
 
     An app host that is given an address which is no database host's may have a proxy, so it is left out.
     """
+    if _has_proxy(server, hostvars):
+        return []
     names = (server, hostvars[server].get("ansible_host"))
     return [
         app
@@ -69,7 +86,8 @@ def remote_app_hosts(server: str, groups: Groups, hostvars: HostVars) -> list[st
 def ambiguous(app: str, groups: Groups, hostvars: HostVars) -> list[str]:
     """The database hosts of the inventory, where nothing says which of them an app host uses; else none."""
     servers = list(groups.get(DATABASES) or [])
-    undecided = len(servers) > 1 and app not in servers and not given_address(app, hostvars)
+    decided = app in servers or given_address(app, hostvars) or _has_proxy(app, hostvars)
+    undecided = len(servers) > 1 and not decided
     return servers if undecided else []
 
 
@@ -82,6 +100,10 @@ def connection(app: str, groups: Groups, hostvars: HostVars) -> dict[str, Any]:
     server = database_host(app, groups, hostvars)
     # Without a database host in the inventory, a provider's role may have run on this host in the same play.
     fact: Mapping[str, Any] = hostvars[server or app].get(FACT) or {}
+    if _has_proxy(app, hostvars):
+        user = fact.get("user") or hostvars[app].get("backstage_postgresql_user") or DEFAULT_USER
+        found = {"host": _LOOPBACK, "port": proxy_port(app, groups, hostvars), "user": user, "known": True}
+        return {**found, "ca": fact["ca"]} if fact.get("ca") else found
     if server and server != app:
         host = hostvars[server].get("ansible_host") or server
     else:

@@ -101,3 +101,26 @@ def test_the_connection_of_an_app_host(inventory_, expected):
 def test_the_certificate_of_the_provider():
     groups, hostvars = inventory(["d"], ["a"], d={"backstage_database_connection": {**FACT, "ca": "/etc/ca.pem"}})
     assert topology.connection("a", groups, hostvars)["ca"] == "/etc/ca.pem"
+
+
+HA = {"backstage_postgresql_ha": True, "backstage_postgresql_user": "backstage"}
+
+
+@pytest.mark.parametrize(
+    ("inventory_", "expected"),
+    [
+        (inventory(["d", "e", "f"], ["a"], a=HA), ("127.0.0.1", 5432, "backstage", True)),
+        (inventory(["a", "e", "f"], ["a"], a=HA), ("127.0.0.1", 5000, "backstage", True)),
+        (
+            inventory(["d", "e", "f"], ["a"], a={**HA, "backstage_postgresql_proxy_port": 6000}),
+            ("127.0.0.1", 6000, "backstage", True),
+        ),
+    ],
+)
+def test_the_proxy_of_a_patroni_cluster(inventory_, expected):
+    assert tuple(topology.connection("a", *inventory_).values()) == expected
+    assert topology.ambiguous("a", *inventory_) == []
+
+
+def test_the_app_hosts_of_a_patroni_cluster_reach_it_through_their_proxy():
+    assert topology.remote_app_hosts("d", *inventory(["d", "e", "f"], ["a"], d=HA)) == []

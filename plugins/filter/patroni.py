@@ -1,0 +1,48 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import access_rules, patroni
+
+
+def _members(hosts: list[str], hostvars: Any) -> dict[str, str]:
+    # A role's defaults of another host are not among its hostvars.
+    names = ("backstage_postgresql_ha_address", "ansible_host")
+    return {
+        host: str(next((hostvars[host][name] for name in names if hostvars[host].get(name)), host)) for host in hosts
+    }
+
+
+def _state(hosts: list[str], hostvars: Any, cluster: str) -> dict[str, Any]:
+    prefix = "__backstage_postgresql_ha_"
+    answers = {host: hostvars[host].get(f"{prefix}found", {}).get("json") for host in hosts}
+    listings = {host: hostvars[host].get(f"{prefix}clusters", {}).get("stdout", "") for host in hosts}
+    return patroni.cluster_state(answers, listings, cluster)
+
+
+def _variable_problems(members: dict[str, str], settings: dict[str, Any], **options: Any) -> list[str]:
+    return [*patroni.variable_problems(members, **options), *patroni.setting_problems(settings)]
+
+
+def _pg_hba_lines(rules: list[dict[str, Any]]) -> list[str]:
+    defaults = {"databases": ["all"], "users": ["all"], "method": "scram-sha-256", "options": {}, "secret_options": {}}
+    return [rule.line() for rule in access_rules.access_rules([{**defaults, **rule} for rule in rules])]
+
+
+class FilterModule:
+    """See the .yml files of the filters for their documentation."""
+
+    def filters(self) -> dict[str, Any]:
+        return {
+            "patroni_members": _members,
+            "patroni_dcs": lambda settings, **options: patroni.dcs_configuration(settings=settings, **options),
+            "pg_hba_lines": _pg_hba_lines,
+            "patroni_state": _state,
+            "patroni_problems": patroni.cluster_problems,
+            "patroni_local_settings": patroni.local_settings,
+            "patroni_variable_problems": _variable_problems,
+        }

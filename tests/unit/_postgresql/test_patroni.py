@@ -1,0 +1,129 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import patroni
+
+MEMBERS = {"db1": "10.0.0.1", "db2": "10.0.0.2", "db3": "10.0.0.3"}
+SECRETS = {"a_password": "one", "b_password": "two", "c_password": "secret 3"}
+
+
+def _problems(members=None, network="10.0.0.0/24", secrets=None, timing=(20, 5, 5)):
+    ttl, loop_wait, retry_timeout = timing
+    return patroni.variable_problems(
+        MEMBERS if members is None else members,
+        network=network,
+        secrets=SECRETS if secrets is None else secrets,
+        ttl=ttl,
+        loop_wait=loop_wait,
+        retry_timeout=retry_timeout,
+    )
+
+
+@pytest.mark.parametrize("timing", [(20, 5, 5), (30, 10, 10)])
+def test_good_variables_have_no_problem(timing):
+    assert _problems(timing=timing) == []
+    assert _problems({f"db{n}": f"10.0.0.{n}" for n in range(5)}, timing=timing) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"members": {"db1": "10.0.0.1"}}, "has 1 hosts. One host cannot fail over"),
+        ({"members": {"db1": "10.0.0.1", "db2": "10.0.0.2"}}, "Two hosts have no majority"),
+        ({"members": {f"db{n}": f"10.0.0.{n}" for n in range(4)}}, "has 4 hosts. Four hosts survive no more"),
+        ({"members": {f"db{n}": f"10.0.0.{n}" for n in range(7)}}, "has 7 hosts. Use three or five."),
+        ({"members": {**MEMBERS, "db3": "10.0.1.3"}}, "10.0.1.3 of db3 is not in backstage_postgresql_ha_network"),
+        ({"members": {**MEMBERS, "db3": "db3.example.com"}}, "'db3.example.com' of db3 is not an IP address."),
+        ({"members": {**MEMBERS, "db3": "10.0.0.2"}}, "10.0.0.2 is the address of several hosts."),
+        ({"network": "10.0.0.1/24"}, "backstage_postgresql_ha_network: '10.0.0.1/24' is not a network."),
+        ({"network": ""}, "backstage_postgresql_ha_network: '' is not a network."),
+        ({"timing": (20, 10, 10)}, "20 s is less than loop_wait + 2 x retry_timeout = 30 s"),
+        ({"timing": (15, 5, 5)}, "backstage_postgresql_ha_ttl: 15 s is below Patroni's minimum of 20 s."),
+        ({"timing": (20, 5, 1)}, "backstage_postgresql_ha_retry_timeout: 1 s is below"),
+        ({"secrets": {**SECRETS, "a_password": ""}}, "a_password is missing."),
+        ({"secrets": {**SECRETS, "a_password": "two"}}, "must differ from each other."),
+        ({"secrets": {**SECRETS, "a_password": "x\ny"}}, "a_password is not a string on one line."),
+    ],
+)
+def test_a_wrong_variable_gets_a_sentence(change, sentence):
+    found = _problems(**change)
+    assert any(sentence in text for text in found), found
+    assert not any(secret in text for text in found for secret in ("secret 3", "x\ny"))
+
+
+def test_settings_of_patroni_are_rejected_and_those_of_the_dcs_go_there():
+    settings = {"Port": 5433, "max_connections": 200, "shared_buffers": "1GB", "hot_standby": "off"}
+    assert patroni.setting_problems(settings) == [
+        "backstage_postgresql_settings.Port: Patroni sets Port itself. Use backstage_postgresql_port.",
+        "backstage_postgresql_settings.hot_standby: Patroni sets hot_standby itself. Remove it.",
+    ]
+    dcs = patroni.dcs_configuration(ttl=20, loop_wait=5, retry_timeout=5, synchronous=True, settings=settings)
+    assert dcs["postgresql"]["parameters"]["max_connections"] == 200
+    assert "shared_buffers" not in dcs["postgresql"]["parameters"]
+    assert dcs["synchronous_mode"] is True
+
+
+CLUSTER = {
+    "members": [
+        {"name": "db1", "role": "leader", "state": "running", "timeline": 3},
+        {"name": "db2", "role": "sync_standby", "state": "streaming", "timeline": 3, "lag": 0},
+        {"name": "db3", "role": "replica", "state": "streaming", "timeline": 3, "lag": 0},
+    ]
+}
+OWN = {name: {"timeline": 3, "state": "running"} for name in MEMBERS}
+
+
+def _changed(name, **change):
+    cluster = copy.deepcopy(CLUSTER)
+    for member in cluster["members"]:
+        if member["name"] == name:
+            member.update(change)
+    return cluster
+
+
+def test_a_healthy_cluster_has_no_problem():
+    assert patroni.cluster_problems(CLUSTER, OWN, list(MEMBERS), True) == []
+
+
+@pytest.mark.parametrize(
+    ("cluster", "own", "sentence"),
+    [
+        ({"members": CLUSTER["members"][1:]}, OWN, "The cluster has 0 leaders (none)."),
+        (_changed("db3", role="leader"), OWN, "The cluster has 2 leaders (db1 and db3)."),
+        ({"members": CLUSTER["members"][:2]}, OWN, "db3 is not a member of the cluster."),
+        (_changed("db2", state="start failed", lag="unknown"), OWN, "db2 does not stream from the leader"),
+        (_changed("db2", role="replica"), OWN, "No replica is synchronous"),
+        (_changed("db3", lag="unknown"), OWN, "db3 does not report its lag."),
+        (CLUSTER, {**OWN, "db3": {"timeline": None}}, "db3 cannot be promoted: it does not know its timeline"),
+        (CLUSTER, {"db1": {}, "db2": {"timeline": 3}}, "The REST API of patroni on db3 does not answer."),
+    ],
+)
+def test_a_problem_of_the_cluster_is_found(cluster, own, sentence):
+    found = patroni.cluster_problems(cluster, own, list(MEMBERS), True)
+    assert any(sentence in text for text in found), found
+
+
+LISTED = "17 main 5432 online postgres /var/lib/postgresql/17/main /var/log/postgresql/postgresql-17-main.log\n"
+PATRONI = "/etc/patroni/17-main.yml\n"
+
+
+@pytest.mark.parametrize(
+    ("listings", "answers", "expected"),
+    [
+        (["", "", ""], {}, ("", [], [], "db1")),
+        (["", LISTED, ""], {}, ("", [], ["db2"], "db2")),
+        ([LISTED.replace("main", "other", 1), "", ""], {}, ("", [], [], "db1")),
+        ([LISTED, LISTED, ""], {}, ("", [], ["db1", "db2"], "db1")),
+        (["", LISTED + PATRONI, ""], {"db2": CLUSTER}, ("db1", ["db2"], ["db2"], "db2")),
+        ([LISTED, LISTED + PATRONI, ""], {"db2": {"members": []}}, ("", ["db2"], ["db1", "db2"], "db2")),
+    ],
+)
+def test_the_state_of_the_hosts(listings, answers, expected):
+    found = patroni.cluster_state({name: answers.get(name) for name in MEMBERS}, dict(zip(MEMBERS, listings)), "main")
+    assert (found["leader"], found["managed"], found["with_data"], found["seed"]) == expected
