@@ -308,6 +308,22 @@ def authority(value: Any) -> Iterable[str]:
         yield f"{error.message.partition(': ')[2]} {error.remedy}"
 
 
+def network(value: Any) -> Iterable[str]:
+    """A network in CIDR notation; empty where there is no cluster."""
+    try:
+        if value:
+            ipaddress.ip_network(value)
+    except ValueError:
+        yield "is not a network. Write it in CIDR notation, such as 10.0.0.0/24."
+
+
+def secret(value: Any) -> Iterable[str]:
+    """A password that a file of one line a value has to hold; empty where there is no cluster."""
+    if value != value.strip():
+        yield "begins or ends with white space. Choose another password."
+
+
+_ENDPOINT = pattern(r"[A-Za-z0-9.-]+:[0-9]{1,5}", "is not an address of etcd. Write it as host:port.")
 RULES: Mapping[str, Rule] = {
     "backstage_app_config_ca": authority,
     "backstage_app_config_credentials": lambda value: (),
@@ -349,6 +365,15 @@ RULES: Mapping[str, Rule] = {
     "backstage_postgresql_container_name": _DOCKER_NAME,
     "backstage_postgresql_container_volume": _DOCKER_NAME,
     "backstage_postgresql_databases": databases,
+    "backstage_postgresql_ha_address": _ip_address,
+    "backstage_postgresql_ha_api_password": secret,
+    "backstage_postgresql_ha_etcd_hosts": _each(_ENDPOINT),
+    "backstage_postgresql_ha_loop_wait": number(1, 3600),
+    "backstage_postgresql_ha_network": network,
+    "backstage_postgresql_ha_replication_password": secret,
+    "backstage_postgresql_ha_retry_timeout": number(3, 3600),
+    "backstage_postgresql_ha_rewind_password": secret,
+    "backstage_postgresql_ha_ttl": number(20, 3600),
     "backstage_postgresql_host": server_address,
     "backstage_postgresql_iterations": number(1, scram.NODE_PG_MAX_ITERATIONS),
     "backstage_postgresql_listen_addresses": listen_addresses,
@@ -358,9 +383,17 @@ RULES: Mapping[str, Rule] = {
     "backstage_postgresql_password": password,
     "backstage_postgresql_port": _PORT,
     "backstage_postgresql_portal": portal,
+    "backstage_postgresql_proxy_port": _PORT,
     "backstage_postgresql_repository_url": lambda value: url(value) if value else (),
     "backstage_postgresql_role_attr_flags": role_flags,
     "backstage_postgresql_settings": settings,
+    "backstage_postgresql_tls_ca_days": number(1, 36500),
+    "backstage_postgresql_tls_ca_directory": path,
+    "backstage_postgresql_tls_days": number(1, 36500),
+    "backstage_postgresql_tls_directory": path,
+    "backstage_postgresql_tls_names": _each(server_address),
+    "backstage_postgresql_tls_owner": _OS_NAME,
+    "backstage_postgresql_tls_renew_days": number(0, 36500),
     "backstage_postgresql_user": database_user,
     "backstage_postgresql_version": version,
     "backstage_service_command": command,

@@ -89,7 +89,7 @@ def type_problems(name: str, value: Any, option: Option) -> Iterable[str]:
         yield f"{name}: must be {_WORDS.get(wanted, wanted)}, not {kind(value)}. {remedy}"
         return
     if isinstance(value, str):
-        found = character_problem(value, lines=name.endswith(("_key", "_ca")))
+        found = character_problem(value, lines=name.endswith(("_key", "_ca", "_certificate")))
         if found:
             yield f"{name}: contains {found}. Remove it."
             return
