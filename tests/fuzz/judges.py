@@ -17,6 +17,7 @@ import subprocess
 from typing import Any
 
 import yaml
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
 
 _NPM = """
 const { createRequire } = require('module');
@@ -109,3 +110,14 @@ def py_yaml(text: str) -> list[Any] | Refused:
         return list(yaml.load_all(text, _Loader))
     except (yaml.YAMLError, ValueError, OverflowError, TypeError) as error:
         return Refused(str(error))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two readers' values are the same; dates and the like as Python compares them."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, (str, int, float, type(None))):
+        return equal(one, other)
+    return type(one) is type(other) and bool(one == other)

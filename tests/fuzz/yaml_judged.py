@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 import yaml
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, Rules, YamlPatchError
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
 from ansible_collections.devportal.backstage.tests.fuzz import judges
 
 VALUES: tuple[Any, ...] = (
@@ -123,22 +122,12 @@ def judged(cases: list[Case], version: str, edits: int, seed: int, ops: tuple[st
     texts = [text for _case, _edit, text in written]
     answers = judges.npm_yaml(texts) if version == "1.2" else [judges.py_yaml(text) for text in texts]
     for (case, edit, text), answer in zip(written, answers):
-        if not isinstance(answer, judges.Refused) and _same(answer, edit.expected):
+        if not isinstance(answer, judges.Refused) and judges.same(answer, edit.expected):
             done["agreed"] += 1
         else:
             done["WRONG"] += 1
             print(f"WRONG {case.name} {version} {edit[:4]}: {str(answer)[:300]}\n{case.text[:1500]}\n->\n{text[:1500]}")
     return done
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, (str, int, float, type(None))):
-        return equal(one, other)
-    return type(one) is type(other) and bool(one == other)
 
 
 def _reason(error: YamlPatchError) -> str:

@@ -26,7 +26,13 @@ import hypothesis
 import hypothesis.strategies
 import yaml
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError, equal
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import (
+    Document,
+    Rules,
+    YamlPatchError,
+    equal,
+)
+from ansible_collections.devportal.backstage.tests.fuzz import judges
 from ansible_collections.devportal.backstage.tests.fuzz.yaml_text import (
     Builder,
     Choices,
@@ -57,6 +63,12 @@ def check(data: bytes) -> str:
     assert equal(before.tree, sample.value), (before.tree, sample.value)
     assert before.text == sample.text
     assert not before.changed
+    if choices.chance(5):
+        return _check_documents(sample, choices)
+    if choices.chance(5):
+        return _check_version_11(sample, choices)
+    if choices.chance(5):
+        return _check_insert(sample, choices)
     if choices.chance(4):
         return _check_delete(sample, path(choices, sample.value))
     if choices.chance(6):
@@ -68,6 +80,11 @@ def check(data: bytes) -> str:
 def _wanted(choices: Choices, sample: Sample, steps: Path) -> Any:
     """A value: any, or the old mapping with some keys changed."""
     old = _get(sample.value, steps)
+    if isinstance(old, list) and not choices.chance(3):
+        items = [item if choices.pick(3) else value(choices) for item in old if choices.pick(4)]
+        if choices.chance(2):
+            items.insert(choices.pick(len(items) + 1), value(choices))
+        return items
     if not isinstance(old, dict) or choices.chance(3):
         return value(choices)
     wanted = {key: item if choices.pick(2) else value(choices) for key, item in old.items() if choices.pick(4)}
@@ -85,7 +102,7 @@ def _check_set(sample: Sample, steps: Path, wanted: Any) -> str:
     tree = _put(copy.deepcopy(sample.value), steps, wanted)
     assert equal(document.tree, tree), text
     assert equal(Document(text).tree, tree), text
-    _assert_lines_kept(sample, steps, text, removed=isinstance(wanted, dict))
+    _assert_lines_kept(sample, steps, text, removed=isinstance(wanted, (dict, list)))
     again = Document(text)
     again.set(steps, wanted)
     assert not again.changed, (text, again.text)
@@ -137,6 +154,117 @@ def _check_several(sample: Sample, choices: Choices) -> str:
         edits += 1
     assert equal(together.tree, Document(text).tree)
     return "several" if edits else "several refused"
+
+
+def _check_insert(sample: Sample, choices: Choices) -> str:
+    """An item more; without it again, the tree is what it was."""
+    steps = path(choices, sample.value)
+    while steps and not isinstance(_get(sample.value, steps), list):
+        steps = steps[:-1]
+    old = _get(sample.value, steps)
+    if not steps or not isinstance(old, list):
+        return "no list to insert into"
+    at, wanted = choices.pick(len(old) + 1), value(choices)
+    document = Document(sample.text)
+    try:
+        document.insert(steps, at, wanted)
+        text = document.text
+    except YamlPatchError as error:
+        _assert_refusal(sample, (*steps, at), error)
+        return "insert refused"
+    tree = copy.deepcopy(sample.value)
+    _get(tree, steps).insert(at, wanted)
+    again = Document(text)
+    assert equal(again.tree, tree), text
+    _assert_comments_kept(sample.text, text)
+    assert again.delete((*steps, at))
+    assert equal(again.tree, sample.value), again.text
+    return "inserted"
+
+
+def _check_documents(sample: Sample, choices: Choices) -> str:
+    """An edit of one document leaves the others as they are."""
+    samples = [sample, *(Builder(choices).sample() for _unused in range(1 + choices.pick(2)))]
+    texts = []
+    for one in samples:
+        text = one.text.lstrip("\ufeff")
+        text = text if text.endswith("\n") or not text else text + "\n"
+        if text.startswith("%YAML") or re.search(r"^\.\.\.", text, re.MULTILINE):
+            return "no documents to join"
+        texts.append(text if text.startswith("---") else f"---\n{text}")
+    try:
+        document = Document("".join(texts), Rules(several=True))
+    except YamlPatchError:
+        if events.Parser is yaml.SafeLoader:
+            return "refused by the pure reader"
+        raise
+    assert len(document) == len(samples)
+    for tree, one in zip(document.trees, samples):
+        assert equal(tree, one.value), (tree, one.value)
+    number = choices.pick(len(samples))
+    steps = path(choices, samples[number].value)
+    wanted = _wanted(choices, samples[number], steps)
+    try:
+        document.set(steps, wanted, number)
+        text = document.text
+    except YamlPatchError as error:
+        _assert_refusal(samples[number], steps, error)
+        return "set in a document refused"
+    trees = [copy.deepcopy(one.value) for one in samples]
+    trees[number] = _put(trees[number], steps, wanted)
+    for tree, other in zip(Document(text, Rules(several=True)).trees, trees):
+        assert equal(tree, other), text
+    before, behind = "".join(texts[:number]), "".join(texts[number + 1 :])
+    assert text.startswith(before), text
+    assert text.endswith(behind), text
+    return "set in a document"
+
+
+def _check_version_11(sample: Sample, choices: Choices) -> str:
+    """What PyYAML reads afterwards is what it read before, and the edit."""
+    before = judges.py_yaml(sample.text)
+    if isinstance(before, judges.Refused) or len(before) != 1:
+        return "not read as 1.1"
+    tree = before[0]
+    steps = path(choices, tree)
+    # A plain key is a key by its text here, while PyYAML makes numbers and booleans of some.
+    if any(not isinstance(step, (str, int)) or isinstance(step, bool) or step in ("1", "on") for step in steps):
+        return "no path in 1.1"
+    here = tree
+    for step in steps:
+        if isinstance(step, int) and not isinstance(here, list) and here is not None:
+            return "no path in 1.1"
+        here = _get(here, (step,))
+        here = None if here is MISSING else here
+    wanted = value(choices)
+    if "%YAML" in sample.text or re.search("[\x85\u2028\u2029]", sample.text):
+        return "not read as 1.1"
+    try:
+        document = Document(sample.text, Rules("1.1"))
+    except YamlPatchError:
+        if events.Parser is yaml.SafeLoader:
+            return "refused by the pure reader"  # tabs, of which npm yaml takes more than PyYAML
+        raise
+    try:
+        document.set(steps, wanted)
+        text = document.text
+    except YamlPatchError as error:
+        if "ends in a block scalar" not in str(error):
+            _assert_refusal(sample, steps, error)
+        return "set as 1.1 refused"
+    after = judges.py_yaml(text)
+    assert not isinstance(after, judges.Refused), (after, text)
+    assert judges.same(after[0], _put(copy.deepcopy(tree), steps, wanted)), text
+    again = Document(text, Rules("1.1"))
+    again.set(steps, wanted)
+    assert not again.changed, (text, again.text)
+    return "set as 1.1"
+
+
+def _assert_comments_kept(before: str, after: str) -> None:
+    comments = [line.strip() for line in before.split("\n") if line.lstrip().startswith("#")]
+    left = collections.Counter(line.strip() for line in after.split("\n"))
+    assert not collections.Counter(comments) - left, after
 
 
 # -- what is promised of the tree -----------------------------------------------------------------------

@@ -343,7 +343,9 @@ class Editor(Layout):
         column = self.block_column(sequence)
         start = self.start(entry, column)
         if self.begins_line(start):
-            at = self.above_comments(self.line_start(start))
+            # What looks like a comment may be the end of a block scalar.
+            least = self.line_end(self.end(entries[index - 1])) if index else 0
+            at = max(least, self.above_comments(self.line_start(start)))
             return [Splice(at, at, self.lines(self.writer(sequence, behind=at).items(run, column), at))]
         lines = self.writer(sequence).items(run, column)
         eol = self.lines([""], self.line_end(start))

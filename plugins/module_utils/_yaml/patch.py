@@ -249,9 +249,20 @@ class Document:
         except YamlPatchError as error:
             raise _unproven(stream, editor.regions[0].start) from error
         _verify(stream, result, editor.regions)
-        self._ends_in_new_block = _last_scalar(result) != _last_scalar(stream) and _last_scalar(result)[0] in ("|", ">")
+        self._ends_in_new_block = self._ends_in_another_block(stream, result)
         self._body = body
         self._read(None)
+
+    def _ends_in_another_block(self, old: Stream, new: Stream) -> bool:
+        """Whether the text ends in a block scalar now, and not in the one that it ended in before."""
+        before, after = _last_scalar(old), _last_scalar(new)
+        if before == after:
+            return False
+        if self._rules.version == "1.1" and self._unterminated and before[0] in ("|", ">") and before[1].endswith("\n"):
+            raise YamlPatchError(
+                "the file ends in a block scalar without a line break, which its value lacks in YAML 1.1; add one first"
+            )
+        return after[0] in ("|", ">")
 
     def _queue(self, name: str, document: int, *arguments: Any) -> Any:
         done = getattr(self._draft(document), name)(*arguments)

@@ -10,7 +10,10 @@ import yaml
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events
 from ansible_collections.devportal.backstage.tests.fuzz.yaml_properties import search
 
-KINDS = {"set", "set and deleted", "set below nothing", "set refused", "deleted", "nothing to delete", "several"}
+KINDS = {
+    *("set", "set and deleted", "set below nothing", "set refused", "deleted", "nothing to delete", "several"),
+    *("inserted", "set in a document", "set as 1.1"),
+}
 
 
 @pytest.mark.parametrize("seed", range(3))
