@@ -11,13 +11,14 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import role_options, topology, variables
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.host_probe import (
-    Host,
     Request,
     command,
     host_problems,
     missing_packages,
     parse,
     pgdg_repository,
+    root_problems,
+    unreachable_problems,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.preflight import (
     connection_problems,
@@ -40,7 +41,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = self.validate_argument_spec(
             argument_spec={
-                "scope": {"type": "str", "choices": ["variables", "database", "container", "app"], "required": True},
+                "scope": {"type": "str", "choices": ["host", "database", "container", "app"], "required": True},
                 "password": {"type": "str", "no_log": True},
                 "user": {"type": "str"},
                 "host": {"type": "str"},
@@ -54,14 +55,17 @@ class ActionModule(ActionBase):
                 "repository_url": {"type": "str", "default": ""},
                 "repository_key": {"type": "str", "default": "", "no_log": False},
                 "listen_addresses": {"type": "list", "elements": "str"},
+                "probe": {"type": "str", "default": ""},
             }
         )[1]
         facts = task_vars or {}
         problems = [*_delegation_problems(self._task.delegate_to), *self._variable_problems(facts)]
-        if arguments["scope"] == "variables":
+        if arguments["scope"] == "host":
             problems += _required_problems(facts)
         result["warnings"] = [*_topology_warnings(facts)]
-        if arguments["scope"] != "variables" and not problems:
+        if not problems:
+            result["queried"] = not arguments["probe"]
+            result["probe"] = arguments["probe"] or self._probe(facts)
             problems = self._host_problems(arguments, facts, result)
         result.update(changed=False, problems=problems)
         if problems:
@@ -83,15 +87,26 @@ class ActionModule(ActionBase):
                     found.append(f"{name}: {reason}. Define what it refers to.")
         return found + variables.problems(values, role_options.of_all_roles())
 
+    def _probe(self, facts: dict[str, Any]) -> str:
+        """What the host answers to the one command that asks for all that is needed."""
+        python = str(facts.get("ansible_python_interpreter") or "python3")
+        script = command(python if python.startswith("/") else "python3")
+        done = self._low_level_execute_command(script, sudoable=True)
+        return str(done.get("stdout", "") or done.get("stderr", ""))
+
     def _host_problems(self, arguments: dict[str, Any], facts: dict[str, Any], result: dict[str, Any]) -> list[str]:
         """Sentences about the host and what one role is to do there; `result` gets what the role has to install."""
+        if "devportal:uid " not in result["probe"]:
+            return [*unreachable_problems(facts["inventory_hostname"], result["probe"])]
+        if arguments["scope"] == "host":
+            return []
         request = package_request(arguments)
-        host = probed(self, facts)
+        host = parse(result["probe"])
         if arguments["scope"] == "database" and arguments["listen_addresses"] is None:
             arguments["listen_addresses"] = default_addresses(host.servers)
         problems = [*_CHECKS[arguments["scope"]](arguments, facts)]
         if not [*version_problems(arguments["version"])]:
-            problems = [*host_problems(host, request), *problems]
+            problems = [*host_problems(host, request), *root_problems(host, request), *problems]
         result["package_manager"] = host.platform.manager if host.platform else ""
         if not problems:
             result["packages"] = missing_packages(host, request)
@@ -136,13 +151,6 @@ def _topology_warnings(facts: dict[str, Any]) -> list[str]:
         f"{topology.DATABASES} ({', '.join(servers)}). Set backstage_postgresql_host of {this} to the one that it is "
         "to use."
     ]
-
-
-def probed(action: ActionBase, variables: dict[str, Any]) -> Host:
-    """What there is on the host that a task is for."""
-    python = str(variables.get("ansible_python_interpreter") or "python3")
-    done = action._low_level_execute_command(command(python if python.startswith("/") else "python3"), sudoable=True)
-    return parse(done.get("stdout", ""))
 
 
 def package_request(arguments: dict[str, Any]) -> Request:

@@ -31,16 +31,16 @@ options:
   scope:
     description:
       - Part of the configuration that is about to change.
-      - V(variables) validates the variables of all roles without a connection to the host. The other values do so, too,
-        and validate the host and what one role is to do there.
+      - V(host) validates the variables of all roles, and queries the host. The other values also validate what one role
+        is to do there.
     type: str
-    choices: [variables, database, container, app]
+    choices: [host, database, container, app]
     required: true
   password:
     description: The password of the database user; for the database's side also a SCRAM-SHA-256 verifier.
     type: str
   user:
-    description: The database user. Required unless O(scope=variables).
+    description: The database user. Required unless O(scope=host).
     type: str
   host:
     description: Where the app finds the database. Of use with O(scope=app).
@@ -87,12 +87,17 @@ options:
       - Loopback alone is refused where the group C(backstage) has hosts that are to reach it from elsewhere.
     type: list
     elements: str
+  probe:
+    description: Value of RV(probe) from another task of the same run, so that the host is not queried again.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
-- name: Validate the variables of all roles
+- name: Validate the variables of all roles, and query the host
   devportal.backstage.backstage_preflight:
-    scope: variables
+    scope: host
+  register: preflight
 
 - name: Validate the app host
   devportal.backstage.backstage_preflight:
@@ -105,6 +110,16 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+queried:
+  description: Whether this task queried the host. It does not where O(probe) has the answer.
+  returned: when the variables are valid
+  type: bool
+  sample: true
+probe:
+  description: Answer of the host to the query for its system, PostgreSQL, packages and the user that tasks run as.
+  returned: when the variables are valid
+  type: str
+  sample: "devportal:uid 0"
 problems:
   description: What is wrong, a sentence each.
   returned: always

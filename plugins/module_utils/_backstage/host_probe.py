@@ -30,6 +30,7 @@ _DEB822 = "python3-debian"  # what ansible.builtin.deb822_repository needs
 _FIELD = re.compile(r"""^([A-Z_]+)=(["']?)(.*?)\2\s*$""", re.MULTILINE)
 _FOUND = re.compile(r"^devportal:(\w+) (.*?)\s*$", re.MULTILINE)
 _SCRIPT = r"""
+echo "devportal:uid $(id -u)"
 cat /etc/os-release 2>/dev/null
 for program in /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres /usr/bin/postgres; do
   [ -x "$program" ] && echo "devportal:server $("$program" -V 2>/dev/null)"
@@ -59,6 +60,7 @@ class Host:
         servers: the major versions of PostgreSQL whose server programs are there.
         packages: of the libraries that the modules and roles need, those that are there.
         codename: VERSION_CODENAME.
+        uid: the effective user that the command ran as.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Host:
     servers: frozenset[int]
     packages: frozenset[str]
     codename: str = ""
+    uid: int = 0
 
 
 def command(python: str) -> str:
@@ -99,6 +102,7 @@ def parse(text: str) -> Host:
         servers=frozenset(int(match.group(1)) for match in versions if match),
         packages=frozenset(found.get("package", ())),
         codename=fields.get("VERSION_CODENAME", ""),
+        uid=int(found.get("uid", ["0"])[-1]),
     )
 
 
@@ -142,6 +146,32 @@ def host_problems(host: Host, request: Request) -> Iterable[str]:
         return
     if request.database:
         yield from _version_problems(host, entry, request)
+
+
+def root_problems(host: Host, request: Request) -> Iterable[str]:
+    """A sentence where the run has not the rights of root, and needs them."""
+    if host.uid and (request.database or missing_packages(host, request)):
+        yield (
+            "become: the tasks on this host do not run as root. Set become: true in the play, or ansible_become: true "
+            "for the host."
+        )
+
+
+def unreachable_problems(name: str, answer: str) -> Iterable[str]:
+    """A sentence about a host that did not answer the command.
+
+    Args:
+        name: the host's, in the inventory.
+        answer: what came instead, such as the shell's error.
+    """
+    last = answer.strip().splitlines()[-1].strip() if answer.strip() else "no answer"
+    if "sudo" in last and "not found" in last:
+        yield (
+            f"become: {name} has no sudo. Where you log in as root, set ansible_user: root or ansible_become: false "
+            "for it; else install sudo, or set ansible_become_method."
+        )
+    else:
+        yield f"{name}: a command on the host failed: {last}. Check ansible_user, ansible_become and their passwords."
 
 
 def _version_problems(host: Host, entry: Platform, request: Request) -> Iterable[str]:

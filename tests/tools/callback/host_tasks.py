@@ -32,7 +32,6 @@ options:
 _CONTROLLER = {
     "add_host", "assert", "debug", "fail", "group_by", "import_playbook", "import_role", "import_tasks",
     "include_role", "include_tasks", "include_vars", "meta", "pause", "set_fact", "set_stats", "validate_argument_spec",
-    "backstage_preflight",
 }  # fmt: skip
 
 
@@ -54,7 +53,10 @@ class CallbackModule(CallbackBase):
         self._playbook = os.path.basename(playbook._file_name)
 
     def _count(self, result):
-        if result.task.action.split(".")[-1] not in _CONTROLLER:
+        action = result.task.action.split(".")[-1]
+        # The preflight queries each host once a run.
+        on_controller = action in _CONTROLLER or (action == "backstage_preflight" and not result.result.get("queried"))
+        if not on_controller:
             self._reached[result.host.get_name()] += 1
 
     def v2_runner_on_ok(self, result):

@@ -14,6 +14,8 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.hos
     missing_packages,
     parse,
     pgdg_repository,
+    root_problems,
+    unreachable_problems,
 )
 
 LIBRARIES = ("psycopg2", "yaml")
@@ -169,3 +171,28 @@ def test_on_this_machine():
     host = parse(done.stdout.replace("\n", "\r\n"))  # as over a terminal
     assert host.python >= (3, 9)
     assert host.name != "A system without /etc/os-release"
+
+
+def test_a_run_without_the_rights_of_root():
+    host = parse('devportal:uid 1000\nID=debian\nVERSION_ID="13"\n')
+    (problem,) = root_problems(host, Request(("psycopg2",), database=True))
+    assert problem.startswith("become: ")
+    assert "become: true" in problem
+    assert list(root_problems(host, Request(("psycopg2",))))
+    ready = parse('devportal:uid 1000\nID=debian\nVERSION_ID="13"\ndevportal:package python3-psycopg2\n')
+    assert not list(root_problems(ready, Request(("psycopg2",))))
+    assert not list(root_problems(parse("devportal:uid 0\nID=debian\n"), Request(("psycopg2",), database=True)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("/bin/sh: 1: sudo: not found\n", "ansible_user: root or ansible_become: false"),
+        ("bash: line 1: sudo: command not found", "ansible_user: root or ansible_become: false"),
+        ("sudo: a password is required", "a password is required"),
+        ("", "no answer"),
+    ],
+)
+def test_a_host_that_cannot_be_queried(answer, said):
+    (problem,) = unreachable_problems("db", answer)
+    assert said in problem
