@@ -127,7 +127,7 @@ def _delegation_problems(host: str | None) -> list[str]:
 def _required_problems(facts: dict[str, Any]) -> list[str]:
     """Sentences about required variables that are not set, for the roles that site.yml runs on this host."""
     this, groups = facts.get("inventory_hostname", ""), facts.get("groups") or {}
-    provider = facts.get("backstage_database_provider", "packages")
+    provider = str(facts.get("backstage_database_provider", "packages"))
     roles = []
     if this in (groups.get(topology.DATABASES) or []) and provider in _PROVIDERS:
         roles.append(_PROVIDERS[provider])

@@ -30,8 +30,13 @@ GIVEN = {
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     """For each case its variable, its value and the last result of its host, from one run of site.yml."""
-    # Ansible itself rejects an inventory that holds half of a surrogate pair.
-    cases = [(name, value) for name, values in WRONG.items() for value in values if "\\ud8" not in json.dumps(value)]
+    # Ansible itself rejects an inventory that holds half of a surrogate pair, and JSON has no numbers as keys.
+    cases = [
+        (name, value)
+        for name, values in WRONG.items()
+        for value in values
+        if "\\ud8" not in json.dumps(value) and json.loads(json.dumps(value)) == value
+    ]
     if os.environ.get("WRONG_VALUES") != "all":
         cases = cases[::8]
     hosts = {f"h{number}": {name: value} for number, (name, value) in enumerate(cases)}
