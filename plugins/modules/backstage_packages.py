@@ -14,7 +14,7 @@ short_description: Install the packages that M(devportal.backstage.backstage_pre
 version_added: 1.0.0
 description:
   - Installs packages by M(ansible.builtin.apt) or M(ansible.builtin.package).
-  - In check mode nothing is asked of the package manager, so that it works on a bare host.
+  - In check mode the package manager is not called, so that it works on a bare host.
 author:
   - The devportal.backstage maintainers (@devportal)
 extends_documentation_fragment:

@@ -135,12 +135,12 @@ class Plain:
                 self._clear(unit)
             elif unit.exists():
                 return  # Another run has created it meanwhile.
-            mark.set()
+            mark.creating()
             _initialize(unit, locale, options, file)
             relabel([os.path.dirname(unit.data)])
             if not any(option.startswith(("--pwfile", "-W", "--pwprompt")) for option in options):
                 _clear_passwords(unit, file)
-            mark.clear()
+            mark.whole()
 
     def _clear(self, unit: _Unit) -> None:
         """Empty the data directory, which itself may be the package's, or a mount point."""
@@ -169,6 +169,8 @@ class Plain:
                 "boot.",
                 "Unmask or repair the unit.",
             )
+        if cluster.unfinished:
+            Unfinished(os.path.dirname(cluster.data_directory), cluster.unit, cluster.data_directory).clear()
 
     def watch(self, cluster: Cluster) -> UnitLog:
         return UnitLog(cluster.unit, cluster.data_directory, cluster.owner)
@@ -292,6 +294,7 @@ def _cluster(unit: _Unit) -> Cluster:
         ident_file=values["ident_file"],
         include_file=config,
         settings_directory=os.path.join(os.path.dirname(config), "conf.d"),
+        unfinished=_unfinished(unit).created(),
         supervisor="patroni" if os.path.exists(f"{values['data_directory']}/patroni.dynamic.json") else "",
     )
     return replace(cluster, status="online" if cluster.postmaster() else "down")

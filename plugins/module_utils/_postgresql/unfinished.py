@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A mark, outside of a cluster, that its creation is going on or was interrupted.
+"""A mark, outside of a cluster, of how far its creation is: going on or interrupted, or whole and not yet at boot.
 
 Private to this collection: its interface may change in any release.
 """
@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 
 _TIMEOUT = 300.0  # seconds
+_CREATING = b"creating"
+_CREATED = b"created"
 
 
 class Unfinished:
@@ -35,10 +37,16 @@ class Unfinished:
 
     def interrupted(self) -> bool:
         """Whether the creation was interrupted, or is going on; what a server has run on is whole."""
-        with contextlib.suppress(OSError):
-            marked = os.stat(self.path).st_size > 0
-            return marked and not os.path.exists(os.path.join(self._data, "postmaster.opts"))
-        return False
+        return self._read() == _CREATING and not os.path.exists(os.path.join(self._data, "postmaster.opts"))
+
+    def created(self) -> bool:
+        """Whether a run has created it, and none has enabled its start at boot yet."""
+        return self._read() == _CREATED
+
+    def _read(self) -> bytes:
+        with contextlib.suppress(OSError), open(self.path, "rb") as stream:
+            return stream.read(len(_CREATING))
+        return b""
 
     @contextlib.contextmanager
     def held(self) -> Iterator[int]:
@@ -80,11 +88,20 @@ class Unfinished:
         os.close(mark)
         return False
 
-    def set(self) -> None:
+    def creating(self) -> None:
         """From here on an interruption leaves something that is not whole."""
-        os.write(self._file, b"unfinished")
+        self._write(_CREATING)
+
+    def whole(self) -> None:
+        """It is whole."""
+        self._write(_CREATED)
+
+    def _write(self, text: bytes) -> None:
+        # A reader sees the one, the other or nothing.
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, text, 0)
 
     def clear(self) -> None:
-        """It is whole, or nothing was begun."""
+        """Nothing is left to do."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
