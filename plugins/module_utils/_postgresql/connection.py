@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._files.accounts import acting_as, ids_of
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import authentication, session
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import (
     DEFAULT_PORT,
@@ -86,7 +87,8 @@ def connect(params: Mapping[str, Any], os_user: str | None = None, seconds: floa
     def attempt(password: str | None) -> tuple[Any, str]:
         """The connection, or None and libpq's text."""
         given = {**settings, "password": password} if password else settings
-        with _no_libpq_environment(), _english(), _effective_user(uid):
+        # SO_PEERCRED (unix(7)) carries the effective uid of the connect call.
+        with _no_libpq_environment(), _english(), acting_as(ids_of(uid)):
             try:
                 return psycopg2.connect(**given), ""
             except (psycopg2.Error, UnicodeError) as error:
@@ -224,20 +226,6 @@ def _account(wanted: Mapping[str, Any], host: str, os_user: str | None) -> int:
     raise CollectionError(
         f"os_user is {os_user}, and only root can become that user.", "Run with `become: true`.", "os_user"
     )
-
-
-@contextlib.contextmanager
-def _effective_user(uid: int) -> Iterator[None]:
-    """Be this user for the server: SO_PEERCRED (unix(7)) carries the effective uid of the connect call."""
-    own = os.geteuid()
-    if uid == own:
-        yield
-        return
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(own)
 
 
 @contextlib.contextmanager
