@@ -55,7 +55,8 @@ options:
       at:
         description:
           - Path of the value, as a list of steps.
-          - A string is a key, an integer an index (V(-1) is the last item), and a dictionary such as C({name: web})
+          - >-
+            A string is a key, an integer an index (V(-1) is the last item), and a dictionary such as C({name: web})
             the one item of a list that has these values.
           - V(set) and V(add) create an item that is addressed by a dictionary in the last step.
         type: list
@@ -89,7 +90,8 @@ options:
   document:
     description:
       - The document of the file that is changed, for files with several.
-      - An index from 0, V(all), or a condition such as C({kind: Deployment, metadata.name: web}). A condition selects
+      - >-
+        An index from 0, V(all), or a condition such as C({kind: Deployment, metadata.name: web}). A condition selects
         every document that has these values.
       - Required for a file with more than one document.
     type: raw
