@@ -320,3 +320,54 @@ class TestWhereTheDatabaseIs:
         assert done.returncode == 2, done.stdout
         assert words in done.stdout
         assert done.stdout.count("PLAY [") == 2, done.stdout
+
+
+class TestExistingDatabase:
+    """The login to a database that no role provides comes before the files of a portal change."""
+
+    APP = "backend:\n  database:\n    client: better-sqlite3\n    connection: ':memory:'\n"
+
+    @pytest.fixture
+    def portal(self, play, postgres_server, tmp_path):
+        postgres_server.query("DROP ROLE IF EXISTS existing_portal")
+        postgres_server.query("CREATE ROLE existing_portal LOGIN PASSWORD 'hunter2'")
+        files = {tmp_path / "app-config.yaml": self.APP, tmp_path / ".env": "OTHER=1\n"}
+        for path, text in files.items():
+            path.write_text(text)
+        right = {"host": "127.0.0.1", "port": postgres_server.port, "user": "existing_portal"}
+
+        def run(*options, provider="external", **wrong):
+            given = {f"backstage_postgresql_{name}": value for name, value in {**right, **wrong}.items()}
+            done = play(
+                "devportal.backstage.site",
+                {"backstage": {"app": {}}},
+                *options,
+                backstage_database_provider=provider,
+                **given,
+            )
+            return done, {path: path.read_text() == text for path, text in files.items()}
+
+        yield run
+        postgres_server.query("DROP ROLE existing_portal")
+
+    @pytest.mark.parametrize("options", [(), ("--check",)])
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"host": "no-such-host.invalid"}, {"port": 1}, {"user": "nobody_there"}, {"password": "wr0ng"}],
+        ids=str,
+    )
+    def test_a_login_that_fails_leaves_the_files_as_they_are(self, portal, wrong, options):
+        done, unchanged = portal(*options, **wrong)
+        assert done.returncode == 2, done.stdout
+        assert "Verify the login to the existing database" in done.stdout
+        assert all(unchanged.values()), done.stdout
+        assert "wr0ng" not in done.stdout
+
+    def test_a_login_that_works(self, portal):
+        done, unchanged = portal("--check")
+        assert done.returncode == 0, done.stdout
+        assert all(unchanged.values())
+        done, unchanged = portal()
+        # The user may not create databases; the files are written all the same, and the reason is told.
+        assert not any(unchanged.values()), done.stdout
+        assert "may not create databases" in done.stdout

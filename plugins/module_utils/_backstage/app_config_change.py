@@ -104,7 +104,8 @@ class AppConfigChange:
         if self._present:
             self._check_options()
             if self._options["credentials"] == "env" and self._env_file and not self._env_file_fits(self._env_file):
-                message = f"{self._env_file} cannot be created: its directory does not exist. Create the directory."
+                directory = os.path.dirname(os.path.realpath(self._env_file))
+                message = f"{self._env_file}: there is no directory {directory}. Create the directory first."
                 return self._ended(message, changed=True, missing=True)
         if self._check_mode and not (HAS_YAML and owned.exists(self.path)):
             return self._blind()

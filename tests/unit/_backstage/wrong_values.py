@@ -25,7 +25,7 @@ _ENVIRONMENT = [*_NOT_DICTIONARIES, {"A B": "x"}, {"1A": "x"}, {"A": None}, {"A"
 
 WRONG = {
     "backstage_app_config_directory": [*NEVER_STRINGS, 5, *CHARACTERS, *_PATHS],
-    "backstage_app_config_ca": [*NEVER_STRINGS, "a\nb", "a\0b", " ", "-----BEGIN PRIVATE KEY-----", "-----BEGIN X-----"],
+    "backstage_app_config_ca": [*NEVER_STRINGS, "a\nb", "a\0b", " ", "-----BEGIN PRIVATE KEY-----", "-----BEGIN X"],
     "backstage_app_config_credentials": [*NEVER_STRINGS, "vault", "ENV", ""],
     "backstage_app_config_path": [*NEVER_STRINGS, *CHARACTERS],
     "backstage_app_config_files": [*_NOT_LISTS, [1], [None], [["a"]], ["a\nb"], [""]],
