@@ -72,9 +72,9 @@ def variable_problems(
             f"{_PREFIX}_ttl: {ttl} s is less than loop_wait + 2 x retry_timeout = {loop_wait + 2 * retry_timeout} s, "
             f"so that a slow answer of etcd would demote a healthy leader. Raise {_PREFIX}_ttl."
         )
-    for name, value, least in (("ttl", ttl, 20), ("loop_wait", loop_wait, 1), ("retry_timeout", retry_timeout, 3)):
-        if value < least:
-            found.append(f"{_PREFIX}_{name}: {value} s is below Patroni's minimum of {least} s. Raise it.")
+    for name, seconds, least in (("ttl", ttl, 20), ("loop_wait", loop_wait, 1), ("retry_timeout", retry_timeout, 3)):
+        if seconds < least:
+            found.append(f"{_PREFIX}_{name}: {seconds} s is below Patroni's minimum of {least} s. Raise it.")
     for name, value in secrets.items():
         if not value:
             found.append(f"{name} is missing. Set it, for instance from a vault.")
