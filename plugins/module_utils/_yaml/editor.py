@@ -477,6 +477,8 @@ class Editor(Layout):
         if entry.key is None:
             raise self.stream.error("an item without text cannot be replaced", node)
         colon = self.colon(entry)
+        if colon is None and self.is_empty_node(entry.key):
+            raise self.stream.error("a question mark without a key; write the key out", entry.key)
         at = colon or self.end(entry)
         return [Splice(at, at, f" {inline}" if colon else f": {inline}")]
 

@@ -474,3 +474,9 @@ class TestWriting:
     )  # fmt: skip
     def test_quoted_no_more_than_needed(self, value, text):
         assert put("a: 1\n", ("a",), value) == f"a: {text}\n"
+
+
+def test_a_question_mark_without_a_key():
+    """Written behind it, a colon would make `?:`, which npm yaml reads as another key."""
+    with pytest.raises(YamlPatchError):
+        put("{a: 1,\n?\n}\n", ("",), 2)
