@@ -51,7 +51,11 @@ _RST_BLOCK = re.compile(r"^( *)\.\. code-block::.*?\n(?:\n|\1 +.*\n)+|::\n\n(?:(
 def _yaml_texts(path: pathlib.Path) -> Iterator[tuple[int, str]]:
     """Names and messages, by line; a folded value's further lines too."""
     inside = -1
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    # A template may have several lines; they stay, blank, so that the numbers are right.
+    text = re.sub(
+        r"\{\{.*?\}\}", lambda found: "\n" * found[0].count("\n"), path.read_text(encoding="utf-8"), flags=re.S
+    )
+    for number, line in enumerate(text.splitlines(), 1):
         found = re.match(r"( *(?:- )?)(\w+): ?(.*)", line)
         indent = len(line) - len(line.lstrip())
         if found and found[2] in _FIELDS:
@@ -76,7 +80,8 @@ def _python_texts(path: pathlib.Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in docstrings:
             continue
-        if re.search(r"[a-z] [a-z]", node.value):
+        # A shell script has words of its own.
+        if re.search(r"[a-z] [a-z]", node.value) and not re.search(r"^\s*(?:fi|done)$", node.value, re.M):
             text = re.sub(r"^EXAMPLES.*", "", node.value)
             for offset, line in enumerate(text.splitlines()):
                 yield node.lineno + offset, line

@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 
-OURS = re.compile(rb"\n?# BEGIN devportal\.backstage (?:include|access rules)[^\n]*\n.*?# END devportal\.backstage [^\n]*\n", re.S)
+OURS = re.compile(
+    rb"\n?# BEGIN devportal\.backstage (?:include|access rules)[^\n]*\n.*?# END devportal\.backstage [^\n]*\n", re.S
+)
 
 state = {}
 for folder, _folders, names in os.walk("/etc/postgresql"):
