@@ -11,7 +11,7 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Says what it would do and changes nothing.
+    description: Reports what would change and changes nothing.
     support: full
   diff_mode:
     description: Shows what has changed or would change, with secrets masked.
@@ -30,6 +30,6 @@ attributes:
     description: There is nothing to show.
     support: none
   idempotent:
-    description: It only looks.
+    description: Read-only; always idempotent.
     support: full
 """

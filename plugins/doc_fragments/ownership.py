@@ -11,13 +11,13 @@ options:
   owner:
     description:
       - Name or number of the user that owns the file.
-      - Without it the owner is kept; a new file belongs to the owner of its directory, or, without root's rights,
-        to the user who makes it.
+      - "Default: the current owner; for a new file, its directory's owner. Without root's rights a new file belongs to
+        the user who creates it."
     type: str
   group:
     description:
       - Name or number of the file's group.
-      - Without it the group is kept; a new file belongs to the group of its directory, or, without root's rights
-        and outside that group, to the group of the user who makes it.
+      - "Default: the current group; for a new file, its directory's group. Without root's rights and outside that
+        group, a new file belongs to the group of the user who creates it."
     type: str
 """

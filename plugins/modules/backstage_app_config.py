@@ -25,8 +25,8 @@ attributes:
   diff_mode:
     description:
       - Shows the unified diff. Masked in it are the values of all keys that look like a secret (password, token,
-        secret, credential, key and so on), connection strings, logins in URLs, private keys, the same values wherever
-        else they stand, and what follows such a key in a comment; in the lines around a change too.
+        secret, credential, key and so on), connection strings, logins in URLs, private keys, the same values in
+        other places, and what follows such a key in a comment. The lines around a change are masked, too.
       - A placeholder such as C(${POSTGRES_PASSWORD}) is shown.
 options:
   path:
@@ -41,16 +41,17 @@ options:
       - Without it, C(app-config.yaml) and C(app-config.local.yaml) are taken for loaded together, as by default, when
         O(path) is one of them.
       - With it, O(path) has to be one of them, or may be left out. The file is then the last one that sets one of the
-        keys which this module sets, else the first. With O(credentials=literal) it is the last one that ends in
-        C(.local.yaml), where there is one.
-      - What a later file, or an C(APP_CONFIG_) variable in O(env_file), hides of what was written is warned of.
+        keys which this module sets. If no file sets one, it is the first. With O(credentials=literal) it is the last
+        one that ends in C(.local.yaml), if the list has one.
+      - The module warns of each key that a later file, or an C(APP_CONFIG_) variable in O(env_file), overrides.
     type: list
     elements: path
   env_file:
     description:
-      - The env file that Backstage is started with. Only read, to see what hides what was written, and whether git
-        ignores the file. A relative path starts at the directory of the app-config file.
-      - With O(credentials=env) nothing is written when it is not of its format, or could not be made.
+      - The env file that Backstage is started with. It is only read, to detect which of its variables override the
+        app-config file, and whether git ignores it. A relative path starts at the directory of the app-config file.
+      - With O(credentials=env) nothing is written if the env file is not valid in O(env_format), or if its directory
+        does not exist.
     type: path
   env_format:
     description:
@@ -114,8 +115,8 @@ options:
       - A new one belongs to the owner and the group of the app-config
         file and has mode V(0600), or V(0640) where that file is root's and its group reads it. An old one keeps its
         owner and mode, but loses the rights of everybody else.
-      - In the app-config file its name stands alone when both are in one directory, else its path. A relative path
-        starts at the directory of the app-config file.
+      - The app-config file contains the name alone if both files are in one directory, otherwise the path. A relative
+        path starts at the directory of the app-config file.
     type: path
     default: postgres-password
   database:
@@ -123,8 +124,8 @@ options:
       - Further keys of C(backend.database), as in Backstage's schema - C(pluginDivisionMode), C(prefix),
         C(schemaPrefix), C(ensureExists), C(ensureSchemaExists), C(role), C(skipMigrations), C(knexConfig),
         C(connection) with C(ssl), C(database) and so on, and C(plugin) with these for a single plugin.
-      - They are merged with what is there, in depth; a list is replaced. A key with an empty value (V(null)) is taken
-        away.
+      - They are merged with what is there, in depth; a list is replaced. A key with an empty value (V(null)) is
+        removed.
       - They are written as they are given. C(${X}), C($env) and C($file) are Backstage's, and right for secrets.
       - A key that the schema does not have is an error that names the nearest one. What knex reads beside the schema
         belongs under C(knexConfig).
@@ -142,7 +143,7 @@ options:
     description:
       - V(present) sets the connection to PostgreSQL.
       - V(absent) sets SQLite in memory, as in a new app. C(connection) goes as a whole, with the comments in it; so do
-        C(pluginDivisionMode), which SQLite refuses, and the connections of single plugins to PostgreSQL. RV(removed)
+        C(pluginDivisionMode), which SQLite rejects, and the connections of single plugins to PostgreSQL. RV(removed)
         names them, except host, port, user and password. Other keys stay. A file whose client is not PostgreSQL is left
         as it is, and so is the password file.
     type: str
@@ -150,17 +151,17 @@ options:
     default: present
   os_user:
     description:
-      - The OS user that Backstage runs as. A new file with the password belongs to it, where it could not read the file
-        otherwise. O(owner) counts more.
+      - The OS user that Backstage runs as. A new file with the password belongs to this user if the user could not read
+        the file otherwise. O(owner) takes precedence.
     type: str
   create:
     description:
-      - Make the file if it is missing.
+      - Whether to create the file if it is missing.
     type: bool
     default: false
   allow_tracked:
     description:
-      - Write a literal secret although git tracks the file that gets it. Without this it is refused.
+      - Whether to write a literal secret to a file that git tracks. By default this is rejected.
     type: bool
     default: false
   backup:
@@ -178,9 +179,9 @@ options:
   mode:
     description:
       - The file's permissions as an octal number in quotes.
-      - Without it a new file gets V(0600), and any other keeps its own. But a file that gets a literal secret loses the
-        rights of everybody else, and those of a group in which everybody is (C(users), C(nogroup)). The result says so;
-        Backstage then has to run as the owner, or in the group.
+      - "Default: the current permissions; for a new file, V(0600)."
+      - From a file that gets a literal secret the module removes world access, and the access of a group in which
+        everybody is (C(users), C(nogroup)), with a warning. Backstage must then run as the owner, or in the group.
     type: raw
 notes:
   - "What stood in C(backend.database) is treated by kind. Further keys of Backstage's schema, what knex reads beside
@@ -195,8 +196,8 @@ notes:
   - "C(type) azure, cloudsql or rds with its own keys, with which Backstage would not use the password: goes, with a
     warning."
   - "Keys that neither Backstage nor knex reads (such as C(clientt)): stay, with a warning that names the nearest key."
-  - "A C(backend.database) that is an alias, or comes from C($include), C($file) or C($env), is refused."
-  - Needs PyYAML on the host (Debian's C(python3-yaml)); in check mode it says what it would do without it.
+  - "A C(backend.database) that is an alias, or comes from C($include), C($file) or C($env), is rejected."
+  - Needs PyYAML on the host (Debian's C(python3-yaml)); in check mode the module reports what would change without it.
 seealso:
   - module: devportal.backstage.backstage_env_file
   - module: devportal.backstage.backstage_database_info

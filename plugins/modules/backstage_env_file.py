@@ -40,9 +40,9 @@ options:
     description:
       - Format of the file.
       - V(dotenv) is what the npm package dotenv (15 and later; earlier versions where no value contains a line feed),
-        C(node --env-file) and C(env_file) of Docker Compose read. What other lines of the file, or other programs
-        (C(node --env-file) of Node 20, dotenv-cli, dotenv-expand, env-cmd), make of the variables is checked, and the
-        module warns where they would get another value.
+        C(node --env-file) and C(env_file) of Docker Compose read. The module warns if another line of the file, or
+        another program (C(node --env-file) of Node 20, dotenv-cli, dotenv-expand, env-cmd), would give a variable
+        another value.
       - V(systemd) is what C(EnvironmentFile=) of a systemd unit reads. A shell reads it as well, with
         C(set -a; . FILE; set +a).
       - C(docker run --env-file) takes quotes as part of the value, so use values that need none.

@@ -14,7 +14,7 @@ short_description: Validate variables and hosts before anything changes
 version_added: 1.0.0
 description:
   - Checks on the controller, without a call to the host, what the roles of this collection are given.
-  - All that is wrong is said in one failure, each in one sentence that names the variable.
+  - Reports all problems in one failure, each in one sentence that names the variable.
 author:
   - The devportal.backstage maintainers (@devportal)
 extends_documentation_fragment:
@@ -84,7 +84,7 @@ options:
   listen_addresses:
     description:
       - The addresses that the server is to listen on. Of use with O(scope=database) and O(scope=container).
-      - Loopback alone is refused where the group C(backstage) has hosts that are to reach it from elsewhere.
+      - Loopback alone is rejected if the group C(backstage) has hosts that must reach the server from elsewhere.
     type: list
     elements: str
   probe:

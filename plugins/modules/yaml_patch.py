@@ -43,7 +43,7 @@ options:
     suboptions:
       op:
         description:
-          - V(set) makes the value at O(patches[].at) equal to O(patches[].value). Parents that are missing are created.
+          - V(set) sets the value at O(patches[].at) to O(patches[].value). Parents that are missing are created.
             A dictionary set on a mapping, or a list set on a list, changes only what differs in it.
           - V(delete) deletes the key or list item.
           - V(merge) merges a dictionary into a mapping, in depth. Keys that it does not have stay; lists are replaced.
@@ -140,7 +140,7 @@ options:
     type: raw
 notes:
   - A duplicate key is rejected only in mappings on the path of a patch.
-  - A file with templates that are not rendered (C({{ ... }}), C({% ... %})) is no YAML file. It is rejected as such.
+  - A file with templates that are not rendered (C({{ ... }}), C({% ... %})) is not a valid YAML file, and is rejected.
 seealso:
   - module: devportal.backstage.backstage_app_config
   - module: ansible.builtin.lineinfile

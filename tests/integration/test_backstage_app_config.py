@@ -346,13 +346,14 @@ class TestSeveralFiles:
         env_file.write_text("APP_CONFIG_backend_database_client=better-sqlite3\n")
         result = run(check=check, **self.asked(files, env_file=".env"))
         said = warnings(result)
-        assert any(f"connection.host: {files[1]}:3 hides what is written to {files[0]}" in text for text in said), said
-        assert any("client: APP_CONFIG_backend_database_client hides" in text for text in said)
+        warning = f"connection.host: {files[1]}:3 overrides what is written to {files[0]}"
+        assert any(warning in text for text in said), said
+        assert any("client: APP_CONFIG_backend_database_client overrides" in text for text in said)
         assert result["effective_source"]["backend.database.connection.host"] == str(files[1])
 
     def test_the_default_files_belong_together(self, run, files):
         files[2].write_text("backend: {database: {client: better-sqlite3, connection: ':memory:'}}\n")
-        assert any(f"{files[2]}:1 hides" in text for text in warnings(run()))
+        assert any(f"{files[2]}:1 overrides" in text for text in warnings(run()))
 
     def test_a_file_that_is_not_loaded(self, run, files):
         result = run(config_files=[str(files[1])])

@@ -306,7 +306,7 @@ class TestWhereTheDatabaseIs:
         ("variables", "words"),
         [
             ({}, "line 1"),
-            ({"backstage_app_config_env_file": "/nowhere/at/all"}, "there is no directory /nowhere/at"),
+            ({"backstage_app_config_env_file": "/nowhere/at/all"}, "the directory /nowhere/at does not exist"),
         ],
     )
     def test_an_env_file_that_could_not_be_written_stops_all_hosts(self, play, tmp_path, variables, words):

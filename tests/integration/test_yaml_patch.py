@@ -141,13 +141,13 @@ def test_documents_by_condition(run_module, tmp_path):
     [
         ([], "patches is empty. Give at least one patch."),
         ([{"at": [], "value": 1}], "patch 1: at is empty. Name a key; only merge and insert take the whole document."),
-        ([{"at": [1.5], "value": 1}], "patch 1: 1.5 in at is no key, index or dictionary. Write keys as strings."),
+        ([{"at": [1.5], "value": 1}], "patch 1: 1.5 in at is not a key, index or dictionary. Write keys as strings."),
         (
             [{"at": [True], "value": 1}],
-            "patch 1: at has a boolean, which is what Ansible makes of on, off, yes and no. Write the key in quotes.",
+            "patch 1: at has a boolean, to which Ansible converts on, off, yes and no. Write the key in quotes.",
         ),
         ([{"at": ["a"], "before": 1}], "patch 1: before is for op: insert. Remove it."),
-        ([{"op": "merge", "at": ["a"], "value": 1}], "patch 1: the value of merge is no dictionary. Use op: set."),
+        ([{"op": "merge", "at": ["a"], "value": 1}], "patch 1: the value of merge is not a dictionary. Use op: set."),
         (
             [{"op": "insert", "at": ["a"], "before": 1, "after": 1}],
             "patch 1: before, after and append exclude each other. Give one.",

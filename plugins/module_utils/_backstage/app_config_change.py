@@ -105,7 +105,7 @@ class AppConfigChange:
             self._check_options()
             if self._options["credentials"] == "env" and self._env_file and not self._env_file_fits(self._env_file):
                 directory = os.path.dirname(os.path.realpath(self._env_file))
-                message = f"{self._env_file}: there is no directory {directory}. Create the directory first."
+                message = f"{self._env_file}: the directory {directory} does not exist. Create the directory first."
                 return self._ended(message, changed=True, missing=True)
         if self._check_mode and not (HAS_YAML and owned.exists(self.path)):
             return self._blind()

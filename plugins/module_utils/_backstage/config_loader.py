@@ -40,7 +40,7 @@ _KEPT = ("backend", "database")
 _MAX_VALUES = 1_000_000  # of one file, with what it includes; a few lines of aliases or of includes make 10^8
 
 # What to do about a file that another one names.
-_NAMED = "Make it, or correct the path, which starts at the file that names it."
+_NAMED = "Create the file, or correct the path, which starts at the file that names it."
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING", "__bool__": lambda self: False})()
 
@@ -333,7 +333,7 @@ class _Base(NamedTuple):
 
 
 def _read_file(path: str, environment: _Environment, reader: Ids | None) -> _Layer:
-    remedy = "Backstage does not start without it; make it, or correct the list of config files."
+    remedy = "Backstage does not start without it. Create the file, or correct the list of config files."
     file = _file(path, remedy, reader)
     layer = _Layer(os.path.basename(path), ids=file.ids)
     tree, document = _parsed(path, file)
@@ -566,7 +566,7 @@ def _read_variables(environment: Mapping[str, str]) -> _Layer:
         except ValueError:
             value = text
         if value is None:
-            raise ConfigLoaderError(f"{variable}: the value is null, which Backstage refuses; remove the variable.")
+            raise ConfigLoaderError(f"{variable}: the value is null, which Backstage rejects. Remove the variable.")
         if layer.data is MISSING:
             layer.data = {}
         _place(layer, variable, parts, value)

@@ -45,7 +45,7 @@ def check_password(password: str | None, credentials: str) -> None:
     if password is None:
         raise CollectionError("password is missing: give the database user's password, for instance from a vault.")
     if not password:
-        raise CollectionError("password is empty: PostgreSQL lets nobody in with an empty password.")
+        raise CollectionError("password is empty: PostgreSQL rejects every login with an empty password.")
     if "\0" in password:
         raise CollectionError("password has a NUL in it: neither PostgreSQL nor an environment variable can hold one.")
     try:

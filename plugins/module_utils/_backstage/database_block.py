@@ -238,7 +238,7 @@ def _connection_after(
     if managed:
         patched.warnings.append(
             f"{where} had the type {after['type']}, with which Backstage takes the password from the cloud provider; "
-            "it was taken away, so that Backstage logs in with this password."
+            "type was removed, so that Backstage logs in with this password."
         )
         for key in ("type", *managed):
             _remove(after, key, where, patched.removed)
@@ -281,7 +281,7 @@ def _left_over(new: Mapping[str, Any]) -> Iterable[str]:
         if key in known or key in KNEX_KEYS:
             continue
         if key == "<<":
-            yield "backend.database.<< is no merge to Backstage, which reads it as a key; write its content out."
+            yield "backend.database.<< is not a merge to Backstage, which reads it as a key. Write its content out."
             continue
         near = difflib.get_close_matches(str(key), known, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""

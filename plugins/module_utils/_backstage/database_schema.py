@@ -91,7 +91,7 @@ def check_database(database: Mapping[str, Any]) -> None:
         if key in connection:
             raise CollectionError(f"database.connection.{key} is the option {key}; take it out of database.")
     if "connectionString" in connection:
-        raise CollectionError("database.connection.connectionString would win over host and the others; leave it out.")
+        raise CollectionError("database.connection.connectionString would override host and the others. Leave it out.")
     if connection.get("type") not in (None, "default"):
         raise CollectionError(
             "database.connection.type: with this type the cloud provider gives the password, not this module; "

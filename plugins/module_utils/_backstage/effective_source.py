@@ -114,7 +114,7 @@ def effective_sources(path: str, files: Sequence[str], variables: Mapping[str, s
                 continue
             effective_source[name] = files[index] if index < len(files) else by
             hiding.setdefault(effective_source[name], (by, []))[1].append(f"{name}{note}")
-    told = [f"{', '.join(names)}: {by} hides what is written to {path}." for by, names in hiding.values()]
+    told = [f"{', '.join(names)}: {by} overrides what is written to {path}." for by, names in hiding.values()]
     for index in range(place):
         kind = _at(config.layers[index].data, (*PATH, "connection", "type"))
         if kind in MANAGED_TYPES:

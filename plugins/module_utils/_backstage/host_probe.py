@@ -167,8 +167,8 @@ def unreachable_problems(name: str, answer: str) -> Iterable[str]:
     last = answer.strip().splitlines()[-1].strip() if answer.strip() else "no answer"
     if "sudo" in last and "not found" in last:
         yield (
-            f"become: {name} has no sudo. Where you log in as root, set ansible_user: root or ansible_become: false "
-            "for it; else install sudo, or set ansible_become_method."
+            f"become: {name} has no sudo. For a login as root, set ansible_user: root or ansible_become: false for "
+            "this host. Otherwise install sudo, or set ansible_become_method."
         )
     else:
         yield f"{name}: a command on the host failed: {last}. Check ansible_user, ansible_become and their passwords."

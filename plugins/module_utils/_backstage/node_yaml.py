@@ -30,7 +30,7 @@ try {
   const tree = reader.parse(require('fs').readFileSync(process.argv[1], 'utf8'), { logLevel: 'error' });
   process.stdout.write(JSON.stringify({ tree: tree ?? null }, plain));
 } catch (error) {
-  process.stdout.write(JSON.stringify({ refused: true }));
+  process.stdout.write(JSON.stringify({ invalid: true }));
 }
 """
 

@@ -41,8 +41,8 @@ def connection_problems(prefix: str, host: str | None, port: str | int | None, u
         host = None
     if port is not None and not str(port).strip():
         yield (
-            f"{prefix}_port is empty: the database's host had no part in this run, or failed in it, so nobody said "
-            "which port its server has. Run this for that host too, or set backstage_postgresql_port."
+            f"{prefix}_port is empty: the database's host had no part in this run, or failed in it, so the port "
+            "of its server is unknown. Run this for that host too, or set backstage_postgresql_port."
         )
         port = None
     for one in ((host, None, None), (None, port, None), (None, None, user)):
@@ -89,14 +89,14 @@ def reach_problems(
     """
     if remote and listen_addresses is not None and all(address.strip() in _LOOPBACK for address in listen_addresses):
         remedy = (
-            "say another address in backstage_postgresql_container_bind_address"
+            "Set backstage_postgresql_container_bind_address to another address"
             if container
-            else "add an address to backstage_postgresql_listen_addresses (or to listen_addresses in "
+            else "Add an address to backstage_postgresql_listen_addresses (or to listen_addresses in "
             "backstage_postgresql_settings, which comes first) and a rule to backstage_postgresql_access_rules"
         )
         yield (
-            f"{', '.join(remote)} cannot reach a server that listens on {', '.join(listen_addresses)} only: {remedy}, "
-            "or say in backstage_postgresql_host which other database the app hosts use."
+            f"{', '.join(remote)} cannot reach a server that listens on {', '.join(listen_addresses)} only. {remedy}, "
+            "or set backstage_postgresql_host to another database for the app hosts."
         )
 
 

@@ -213,7 +213,7 @@ def environment(value: Mapping[Any, Any]) -> Iterable[str]:
     """Environment variables, name to value."""
     for name, item in value.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name), re.ASCII):
-            yield "has a name that is no environment variable. Use letters, digits and underscores."
+            yield "has a name that is not allowed for an environment variable. Use letters, digits and underscores."
         elif item is None or isinstance(item, (Mapping, list, tuple)):
             yield f"{name} is not a string. Put its value in quotes."
         elif "\0" in str(item):

@@ -30,7 +30,7 @@ _NOT_UTF8 = re.compile(
 )
 
 UNWRITABLE = (
-    "contains a control character or a code point that is no character, which systemd.exec(5) does not pass on. "
+    "contains a control character or a code point that is not a character, which systemd.exec(5) does not pass on. "
     "Choose a value without it."
 )
 

@@ -10,6 +10,8 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -30,6 +32,8 @@ _REJECTED_METHODS = (
     ("did not complete authentication", "none"),
     ("requested GSSAPI|requested SSPI", "gss"),
 )
+# libpq adds the system's own words for these to its message.
+_UNREACHABLE = (errno.ECONNREFUSED, errno.ENOENT, errno.ENETUNREACH, errno.EHOSTUNREACH)
 # What libpq or a server (also pgbouncer) says at login, as a pattern; why; what is wrong; and what to do about it.
 _LOGIN_ERRORS = (
     (
@@ -138,7 +142,7 @@ _LOGIN_ERRORS = (
         "Check that it is up and that no firewall blocks it.",
     ),
     (
-        r"Connection refused|No such file or directory|Network is unreachable|No route to host",
+        "|".join(map(os.strerror, _UNREACHABLE)),
         "unreachable",
         "No PostgreSQL server answers at {where}.",
         "Start it, or correct {address}.",

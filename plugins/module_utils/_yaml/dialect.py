@@ -47,7 +47,7 @@ def check(stream: Stream) -> None:
     for found in _ESCAPED_BREAK_AND_BLANK.finditer(text):
         node = bisect.bisect_right(stream.starts, found.start()) - 1
         if stream.style(node) == '"' and found.start() < stream.ends[node]:
-            raise stream.error_at("a blank line behind an escaped line break; take either away", found.start())
+            raise stream.error_at("a blank line behind an escaped line break; remove one of them", found.start())
     for found in _GLUED_COMMENT.finditer(text):
         if _is_comment(stream, found.start()):
             raise stream.error_at("no space before this `#`; put one there, or quote the text", found.start())

@@ -107,7 +107,7 @@ class Drafting:
                 return opened
             items = opened.value if isinstance(opened, Value) else None
             if items is not None and not isinstance(items, list):
-                raise YamlPatchError(f"{dotted(path)} is no sequence")
+                raise YamlPatchError(f"{dotted(path)} is not a sequence")
             items = list(items or [])
             items.insert(len(items) if index is None else index, value)
             return Value(items)
@@ -305,7 +305,7 @@ def _changed(tree: Any, path: Path, change: Any) -> Any:
     if isinstance(step, int) and isinstance(tree, (list, type(None))):
         items = list(tree or [])
         if step > len(items) and tree is None:
-            raise YamlPatchError(f"there is no sequence yet, so its item {step} cannot be set")
+            raise YamlPatchError(f"the sequence does not exist yet, so its item {step} cannot be set")
         if step > len(items):
             raise YamlPatchError(f"the sequence has {len(items)} items; item {step} cannot be set")
         items[step : step + 1] = [value]

@@ -97,7 +97,7 @@ class Editor(Layout):
             if not self._is_equal(root, draft.value) and not self._update_inside([], root, draft.value):
                 raise self.stream.error("this is the whole document; write the file anew, or name a key", root)
         elif not self._change([], root, draft):
-            raise NotAtOnce("these edits of the document cannot be made at once")
+            raise NotAtOnce("these edits of the document cannot be combined")
 
     def _write_first(self, root: int | None, at: int, draft: Draft) -> None:
         splices, region = self._fill(root, at, self._new_value(draft))
@@ -109,7 +109,7 @@ class Editor(Layout):
         way = self._way_to(node)
         entry = next((entry for entry in self.entries(way[-1]) if entry.value == node), None) if way else None
         if entry is None:
-            raise self.stream.error("this anchor stands where it cannot be followed; edit by hand", node)
+            raise self.stream.error("this anchor is in a place that cannot be edited; edit by hand", node)
         self._edit(way, entry, draft)
 
     def _way_to(self, node: int) -> list[int]:
@@ -123,7 +123,7 @@ class Editor(Layout):
         if isinstance(draft, Value):
             self._update(way, entry, draft.value)
         elif not self._change(way, entry.value, draft):
-            raise NotAtOnce("these edits of one collection cannot be made at once")
+            raise NotAtOnce("these edits of one collection cannot be combined")
 
     def _change(self, way: list[int], node: int, draft: MapDraft | ListDraft) -> bool:
         """Plan the changes inside a collection; whether they can be made in place."""

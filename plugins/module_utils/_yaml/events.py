@@ -415,7 +415,7 @@ class Stream:
         """What is wrong with a key that is a collection."""
         if self.starts and _is_template(self.text, self.starts[key]):
             return self.error(TEMPLATE_MESSAGE, key)
-        return self.error("a key that is itself a collection; make it a string", key)
+        return self.error("a key that is itself a collection; change it to a string", key)
 
     def error(self, message: str, node: int | None = None) -> YamlPatchError:
         at = self.starts[node] if node is not None and node < len(self.starts) else None

@@ -180,7 +180,7 @@ def _resolved(document: Document, index: int, steps: Sequence[Step]) -> tuple[Pa
         here = document.value(tuple(path), index) if kind == "sequence" else []
         if isinstance(step, dict):
             if kind not in ("sequence", None):
-                raise PatchError(f"{_dotted(path)} is no list, so it has no item with {_shown(step)}.")
+                raise PatchError(f"{_dotted(path)} is not a list, so it has no item with {_shown(step)}.")
             found = [at for at, item in enumerate(here) if contains(item, step)]
             if len(found) > 1:
                 raise PatchError(
@@ -204,7 +204,7 @@ def _plain_step(step: str | int, kind: str | None, count: int) -> Key:
         step = int(step)  # what a template made of an index
     if isinstance(step, int) and step < 0:
         if count < -step:
-            raise PatchError(f"there is no item {step} here. Use an index from 0.")
+            raise PatchError(f"item {step} does not exist here. Use an index from 0.")
         return count + step
     return step
 
@@ -235,7 +235,8 @@ def _apply(document: Document, index: int, patch: Patch, version: str) -> bool:
     if missing is not None:
         if not isinstance(value, dict):
             raise PatchError(
-                f"{_dotted(path[:-1])} has no item with {_shown(missing)}, and the value is no dictionary."
+                f"{_dotted(path[:-1])} has no item with {_shown(missing)}, and the value is not a dictionary. "
+                "Set value to a dictionary."
             )
         value = {**checked(missing), **value}
     elif patch.op == "add" and old is not MISSING:
@@ -287,7 +288,7 @@ def _insert(document: Document, index: int, patch: Patch, value: Any) -> bool:
     items = document.value(path, index)
     items = [] if items is MISSING or items is None else items
     if not isinstance(items, list):
-        raise PatchError(f"{_dotted(path)} is no list. Use op: set, or the path of a list.")
+        raise PatchError(f"{_dotted(path)} is not a list. Use op: set, or the path of a list.")
     if any(_is_there(item, patch.contains, value) for item in items):
         return False
     document.insert(path, _place(path, items, patch), value, index)
@@ -366,12 +367,14 @@ def _parsed(number: int, raw: Mapping[str, Any]) -> Patch:
     for step in steps:
         if isinstance(step, bool):
             raise PatchError(
-                f"patch {number}: at has a boolean, which is what Ansible makes of on, off, yes and no. "
+                f"patch {number}: at has a boolean, to which Ansible converts on, off, yes and no. "
                 "Write the key in quotes."
             )
         good = isinstance(step, (str, int, dict)) and step != {}
         if not good:
-            raise PatchError(f"patch {number}: {step!r} in at is no key, index or dictionary. Write keys as strings.")
+            raise PatchError(
+                f"patch {number}: {step!r} in at is not a key, index or dictionary. Write keys as strings."
+            )
     op = raw["op"]
     if not steps and op not in ("merge", "insert"):
         raise PatchError(f"patch {number}: at is empty. Name a key; only merge and insert take the whole document.")
@@ -383,7 +386,7 @@ def _parsed(number: int, raw: Mapping[str, Any]) -> Patch:
     if op == "delete" and raw.get("value") is not None:
         raise PatchError(f"patch {number}: delete takes no value. Remove it.")
     if op == "merge" and not isinstance(raw.get("value"), dict):
-        raise PatchError(f"patch {number}: the value of merge is no dictionary. Use op: set.")
+        raise PatchError(f"patch {number}: the value of merge is not a dictionary. Use op: set.")
     return Patch(op, tuple(steps), raw.get("value"), raw.get("before"), raw.get("after"), raw.get("contains"))
 
 

@@ -454,7 +454,7 @@ def _decoded(text: str | bytes) -> str:
         column = error.start - (error.object.rfind(b"\n", 0, error.start) + 1) + 1
         raise YamlPatchError("this is not UTF-8; save the file as UTF-8", line, column) from None
     except UnicodeEncodeError as error:
-        message = "half of a surrogate pair, which is no character"
+        message = "half of a surrogate pair, which is not a character"
         raise YamlPatchError(message, *place(error.object, error.start)) from None
 
 

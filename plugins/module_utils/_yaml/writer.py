@@ -226,5 +226,5 @@ def _checked_text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise YamlPatchError("a string of the value holds half of a surrogate pair, which is no character") from None
+        raise YamlPatchError("a string of the value holds half of a surrogate pair, which is not a character") from None
     return str(text)

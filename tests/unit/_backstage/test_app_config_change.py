@@ -113,7 +113,7 @@ def test_check_mode_of_what_is_not_there_yet(change, tmp_path):
     assert not change(True, path=path, state="absent").apply()["changed"]
     gone = change(True, env_file=str(tmp_path / "gone" / ".env")).apply()
     assert gone["missing"]
-    assert f"there is no directory {tmp_path}/gone" in gone["msg"]
+    assert f"the directory {tmp_path}/gone does not exist" in gone["msg"]
 
 
 def test_tls_with_an_authority(change, tmp_path):

@@ -157,7 +157,7 @@ def test_options_of_postgresql_stay():
             r"database\.clientt is not a key that Backstage knows \(did you mean client\?\); it was left",
         ),
         (["zzz: 1"], r"database\.zzz is not a key that Backstage knows; it was left as it is"),
-        (["<<: {a: 1}"], r"database\.<< is no merge to Backstage"),
+        (["<<: {a: 1}"], r"database\.<< is not a merge to Backstage"),
         (["pluginDivisionMode: schema"], r"connection\.database is not set"),
     ],
 )

@@ -14,7 +14,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._errors import
         ({"client": "pg"}, "client is always pg"),
         ({"host": "x"}, r"database\.host: host is the option host"),
         ({"connection": {"password": "x"}}, "is the option password"),
-        ({"connection": {"connectionString": "x"}}, "would win over host"),
+        ({"connection": {"connectionString": "x"}}, "would override host"),
         ({"connection": "x"}, "connection is not a dictionary"),
         ({"connection": None}, "connection is not a dictionary"),
         ({"connection": {"$env": "X"}}, "connection is not a dictionary"),

@@ -77,7 +77,7 @@ class TestFiles:
         hidden = [f"backend.database.{name}" for name in hidden]
         assert [name for name, by in standing.effective_source.items() if by == names[1]] == hidden
         [warning] = standing.warnings
-        assert warning == f"{', '.join(hidden)}: {names[1]}:1 hides what is written to {names[0]}."
+        assert warning == f"{', '.join(hidden)}: {names[1]}:1 overrides what is written to {names[0]}."
         assert effective_source.effective_sources(names[1], names, {}).warnings == []
 
     def test_a_later_file_with_a_variable_hides_perhaps(self, files):
@@ -91,7 +91,7 @@ class TestFiles:
         keys = ["client", "connection.host"]
         keys += [f"connection.{key} (where POSTGRES_{key.upper()} is set)" for key in connection_settings.KEYS[1:]]
         keys = [f"backend.database.{key}" for key in keys]
-        assert warning == f"{', '.join(keys)}: {names[1]}:4 hides what is written to {names[0]}."
+        assert warning == f"{', '.join(keys)}: {names[1]}:4 overrides what is written to {names[0]}."
 
     def test_a_variable_hides(self, files):
         names = files(base=AFTER.decode())
@@ -99,7 +99,7 @@ class TestFiles:
         standing = effective_source.effective_sources(names[0], names, {variable: "x"})
         assert standing.effective_source["backend.database.connection.password"] == variable
         assert standing.warnings == [
-            f"backend.database.connection.password: {variable} hides what is written to {names[0]}."
+            f"backend.database.connection.password: {variable} overrides what is written to {names[0]}."
         ]
 
     def test_an_earlier_file_with_a_cloud_providers_login(self, files):

@@ -106,7 +106,7 @@ def test_systemd_lines_stay(before, after):
         ("systemd", "a\x01b", "control character"),
         ("systemd", "a\udc80", "Unicode"),
         ("dotenv", "a\0b", "NUL"),
-        ("systemd", "a\ufffe", "no character"),
+        ("systemd", "a\ufffe", "not a character"),
     ],
 )
 def test_a_value_without_a_faithful_writing_is_refused(form, value, words):

@@ -297,7 +297,7 @@ class TestRefusals:
             ("a:\n  b: &x 1\nc: *x\n", ("a",), r"\*x needs the anchor that would go"),
             ("a: !!set {b}\n", ("a", "c"), "line 1, column 4: the tag tag:yaml.org,2002:set has no place"),
             ("a: [1]\n", ("a", 2), "the sequence has 1 items; item 2 cannot be set"),
-            ("a: 1\n", ("b", 1), "there is no sequence yet"),
+            ("a: 1\n", ("b", 1), "the sequence does not exist yet"),
             ("[a: 1]\n", (0, "b"), "a single pair in brackets"),
             ("a: 1\n", (), "the path is empty"),
             ("a: 1\n", ("a", -1), "-1 in the path"),
