@@ -112,9 +112,9 @@ options:
   password_file:
     description:
       - With O(credentials=file), the file for the password.
-      - A new one belongs to the owner and the group of the app-config
-        file and has mode V(0600), or V(0640) where that file is root's and its group reads it. An old one keeps its
-        owner and mode, but loses the rights of everybody else.
+      - A new file gets the owner and the group of the app-config file and the mode V(0600). The mode is V(0640) if the
+        app-config file belongs to root and its group can read it. An existing file keeps its owner and mode, except
+        that world access is removed.
       - The app-config file contains the name alone if both files are in one directory, otherwise the path. A relative
         path starts at the directory of the app-config file.
     type: path
@@ -278,7 +278,7 @@ missing:
   returned: in check mode, when it is so
   type: bool
 tightened:
-  description: The files that lost the rights of everybody else, because they hold a secret.
+  description: The files from which world access was removed, because they contain a secret.
   returned: always
   type: list
   elements: path
