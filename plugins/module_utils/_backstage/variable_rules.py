@@ -275,6 +275,12 @@ def url(value: Any) -> Iterable[str]:
         yield "is not a URL. Begin it with http:// or https:// and a host."
 
 
+def repository_url(value: Any) -> Iterable[str]:
+    """An address of packages; empty for the project's own. A mirror may lie on the host itself."""
+    if value and not re.fullmatch(r"file:/\S*", value):
+        yield from (problem.replace("http://", "file://, http://") for problem in url(value))
+
+
 def url_path(value: Any) -> Iterable[str]:
     """The path of a URL."""
     if not re.fullmatch(r"/[!-~]*", value):
@@ -384,7 +390,7 @@ RULES: Mapping[str, Rule] = {
     "backstage_postgresql_port": _PORT,
     "backstage_postgresql_portal": portal,
     "backstage_postgresql_proxy_port": _PORT,
-    "backstage_postgresql_repository_url": lambda value: url(value) if value else (),
+    "backstage_postgresql_repository_url": repository_url,
     "backstage_postgresql_role_attr_flags": role_flags,
     "backstage_postgresql_settings": settings,
     "backstage_postgresql_tls_ca_days": number(1, 36500),
