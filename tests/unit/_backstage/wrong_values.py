@@ -161,7 +161,7 @@ RIGHT = {
     "backstage_postgresql_role_attr_flags": [["LOGIN", "CREATEDB"], ["login", "noinherit"]],
     "backstage_postgresql_version": ["", "17", 17],
     "backstage_postgresql_port": [5432, "5433"],
-    "backstage_postgresql_repository_url": ["", "https://mirror.example.com/pgdg", "file:///srv/mirror", "file:/srv/mirror"],
+    "backstage_postgresql_repository_url": ["", "https://mirror.example.com/pgdg", "file:/srv/mirror"],
     "backstage_postgresql_listen_addresses": [["*"], ["localhost", "10.0.0.5", "::"]],
     "backstage_postgresql_settings": [
         {}, {"work_mem": "64MB", "max_connections": 50, "log_connections": True, "x.y": None},

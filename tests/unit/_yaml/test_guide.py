@@ -15,7 +15,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml import o
 
 GUIDE = pathlib.Path(__file__).parents[3] / "docs" / "docsite" / "rst" / "guide_yaml_patch.rst"
 _SECTION = re.compile(r"^(\S[^\n]*)\n-+\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)", re.MULTILINE | re.DOTALL)
-_BLOCK = re.compile(r"^\.\. code-block:: yaml\S*\n\n((?:    [^\n]*\n|\n)+)", re.MULTILINE)
+_BLOCK = re.compile(r"^\.\. code-block:: (?:yaml\S*|text)\n\n((?:    [^\n]*\n|\n)+)", re.MULTILINE)
 
 
 def examples():
