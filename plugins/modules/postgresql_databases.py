@@ -41,7 +41,9 @@ options:
     default: false
 seealso:
   - module: devportal.backstage.postgresql_password
-  - module: community.postgresql.postgresql_db
+  - name: postgresql_db
+    description: The module of the collection community.postgresql.
+    link: https://docs.ansible.com/projects/ansible/latest/collections/community/postgresql/postgresql_db_module.html
 """
 
 EXAMPLES = r"""

@@ -113,7 +113,9 @@ notes:
     O(login_password) second, so that a user can change its own password and a second run still logs in.
 seealso:
   - module: devportal.backstage.postgresql_databases
-  - module: community.postgresql.postgresql_user
+  - name: postgresql_user
+    description: The module of the collection community.postgresql.
+    link: https://docs.ansible.com/projects/ansible/latest/collections/community/postgresql/postgresql_user_module.html
 """
 
 EXAMPLES = r"""
