@@ -167,9 +167,7 @@ def _output(*command: str) -> str:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30, cwd="/", env=_environment()
-    )
+    return programs.completed(command, timeout=30, cwd="/", env=_environment())
 
 
 def _environment() -> dict[str, str]:

@@ -42,6 +42,15 @@ def as_user(ids: Ids | None) -> dict[str, Any]:
     return {"user": ids.uid, "group": ids.gid, "extra_groups": list(ids.groups)}
 
 
+# The two calls below are the only ones that start a program: this code runs without Ansible too, so it has no
+# AnsibleModule.run_command.
+def completed(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
+    """What `subprocess.run` returns, with the outputs kept, no input, and any exit code."""
+    return subprocess.run(  # pylint: disable=ansible-bad-function
+        command, capture_output=True, check=False, stdin=subprocess.DEVNULL, **options
+    )
+
+
 def run(
     command: Sequence[str],
     timeout: float,
@@ -62,7 +71,7 @@ def run(
         OSError: it cannot be started.
         TimeoutError: it did not end in time, or wrote more than `MAX_OUTPUT`.
     """
-    with subprocess.Popen(
+    with subprocess.Popen(  # pylint: disable=ansible-bad-function
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

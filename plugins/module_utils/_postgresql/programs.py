@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._files import programs
 
 # Where Debian's tools look for clusters, for a test that has its own.
 _KEPT = ("PG_CLUSTER_CONF_ROOT",)
@@ -31,13 +32,10 @@ def run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[s
         CollectionError: the program cannot be started.
     """
     try:
-        return subprocess.run(
+        return programs.completed(
             command,
-            capture_output=True,
             text=True,
             errors="replace",
-            check=False,
-            stdin=subprocess.DEVNULL,
             cwd="/",
             env=_environment(os.environ),
             umask=0o022,
