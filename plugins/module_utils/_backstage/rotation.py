@@ -94,22 +94,30 @@ class Rotation:
     def _locked(self, create: bool = False) -> Iterator[None]:
         """Keep other runs from this host's rotations for as long as one step takes."""
         directory = os.path.dirname(self._path)
-        if create:
-            try:
-                os.makedirs(directory, mode=0o700, exist_ok=True)
-            except OSError as error:
-                raise CollectionError(
-                    f"The directory {directory}, for what a killed run leaves to the next, cannot be created "
-                    f"({error.strerror}).",
-                    "Run with become: true.",
-                ) from error
-        if not os.path.isdir(directory):
+        with contextlib.ExitStack() as stack:
+            while create or os.path.isdir(directory):
+                if create:
+                    self._create_directory(directory)
+                before = _inode(directory)
+                try:
+                    stack.enter_context(files.edit(self._path, _LOCK_SECONDS))
+                except CollectionError:
+                    if before is not None and _inode(directory) == before:
+                        raise
+                if before is not None and _inode(directory) == before:
+                    break
+                stack.close()  # the run that had the lock before was the last, and removed the directory
             yield
-            return
-        with files.edit(self._path, _LOCK_SECONDS):
-            if create and not os.path.isdir(directory):  # the run that had the lock was the last, and removed it
-                os.makedirs(directory, mode=0o700, exist_ok=True)
-            yield
+
+    def _create_directory(self, directory: str) -> None:
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise CollectionError(
+                f"The directory {directory}, for what a killed run leaves to the next, cannot be created "
+                f"({error.strerror}).",
+                "Run with become: true.",
+            ) from error
 
     def _own_journal(self, stage: str) -> Journal | None:
         """The journal of this run; None where it had nothing to do.
@@ -139,11 +147,11 @@ class Rotation:
         check_password(self._wanted.password, self._places.credentials)
         if dry:
             return self._begin(dry)
-        try:
-            with self._locked(create=True):
+        with self._locked(create=True):
+            try:
                 return self._begin(dry)
-        finally:
-            self._remove_directory()
+            finally:
+                self._remove_directory()
 
     def _begin(self, dry: bool) -> Journal | None:
         current = self._current()
@@ -263,8 +271,8 @@ class Rotation:
                 self._remove_password_file(journal)
             with files.edit(self._path) as file:
                 file.remove()
-        self._remove_directory()
-        return journal
+            self._remove_directory()
+            return journal
 
     def _remove_password_file(self, journal: Journal) -> None:
         before = journal.contents.get(self._places.app_config)
@@ -336,3 +344,10 @@ class Rotation:
             f"The server rejects {target.user} with every password that this rotation knows: somebody else changed it.",
             "Run site.yml to set the password and write the files.",
         )
+
+
+def _inode(directory: str) -> int | None:
+    try:
+        return os.stat(directory).st_ino
+    except OSError:
+        return None
