@@ -65,7 +65,7 @@ class Run:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
         )
         self.seconds = time.monotonic() - began
         self.code, self.output = done.returncode, done.stdout
@@ -222,7 +222,8 @@ def touched(text):
             if effective != "-1":
                 uids[pid] = int(effective)
         elif call := CALL.match(line):
-            for base, held, name in PATH.findall(call[3]):
+            # What follows the program of an execve is arguments.
+            for base, held, name in PATH.findall(call[3])[: 1 if call[2] == "execve" else None]:
                 path = os.path.normpath(os.path.join(base or held or "/", name)) if name else ""
                 if path.startswith(HOME):
                     count += 1
