@@ -313,7 +313,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
     VARIABLES,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import reported_by
-from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, secret_names
+from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, owned, secret_names
 
 
 def _show_what_is_no_secret(module: AnsibleModule) -> None:
@@ -363,6 +363,7 @@ def main() -> None:
         result = change.apply()
         for warning in change.warnings:
             module.warn(warning)
+    owned.hide_attributes(module)
     module.exit_json(**result)
 
 

@@ -238,6 +238,7 @@ def main() -> None:
         result = _apply(module)
     if result["tightened"] and not module.check_mode:
         module.warn(result["msg"])
+    owned.hide_attributes(module)
     module.exit_json(path=module.params["path"], **result)
 
 

@@ -348,7 +348,9 @@ def main() -> None:
     if not HAS_YAML:
         module.fail_json(msg=MISSING_YAML)
     with reported_by(module):
-        module.exit_json(path=module.params["path"], **_apply(module))
+        result = _apply(module)
+    owned.hide_attributes(module)
+    module.exit_json(path=module.params["path"], **result)
 
 
 if __name__ == "__main__":

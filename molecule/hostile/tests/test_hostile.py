@@ -71,7 +71,9 @@ class Run:
         self.code, self.output = done.returncode, done.stdout
 
     def message(self):
-        return " ".join(re.findall(r"^ *msg: (.*(?:\n    .*)*)", self.output.split("fatal: ")[-1], re.M))
+        """What the task that failed reports."""
+        fatal = self.output.rpartition("fatal: ")[2]
+        return " ".join(re.findall(r'^ *"?msg"?: (.*(?:\n      .*)*)', fatal, re.M))
 
 
 def state():
@@ -197,6 +199,8 @@ def test_the_database_user_gained_nothing(runs):
     )
 
 
+# Arguments of a program, and what a link leads to, follow the path.
+FIRST_PATH = ("execve", "readlink", "readlinkat")
 CALL = re.compile(r"^(\d+) +(\w+)\((.*)$")
 CHILD = re.compile(r"^(\d+) +(?:<\.\.\. )?(?:clone3?|v?fork)(?:\(| resumed>).* = (\d+)")
 BEGUN = re.compile(r"^(\d+) +(?:clone3?|v?fork)\(.*<unfinished")
@@ -222,8 +226,7 @@ def touched(text):
             if effective != "-1":
                 uids[pid] = int(effective)
         elif call := CALL.match(line):
-            # What follows the program of an execve is arguments.
-            for base, held, name in PATH.findall(call[3])[: 1 if call[2] == "execve" else None]:
+            for base, held, name in PATH.findall(call[3])[: 1 if call[2] in FIRST_PATH else None]:
                 path = os.path.normpath(os.path.join(base or held or "/", name)) if name else ""
                 if path.startswith(HOME):
                     count += 1

@@ -213,6 +213,15 @@ def owner(directory: str) -> Ids:
         return found.ids
 
 
+def hide_attributes(module: Any) -> None:
+    """Keep Ansible from adding the attributes of a path to the result: it would look there as root, and follow links.
+
+    Args:
+        module: an AnsibleModule whose result has a `path` or a `dest`.
+    """
+    module.add_path_info = lambda result: result
+
+
 def content(descriptor: int, path: str) -> tuple[bytes, os.stat_result]:
     """All bytes of an open file, and its attributes.
 
