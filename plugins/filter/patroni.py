@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import access_rules, patroni
@@ -25,7 +26,8 @@ def _state(hosts: list[str], hostvars: Any, cluster: str) -> dict[str, Any]:
 
 
 def _variable_problems(members: dict[str, str], settings: dict[str, Any], **options: Any) -> list[str]:
-    return [*patroni.variable_problems(members, **options), *patroni.setting_problems(settings)]
+    check: Callable[..., list[str]] = patroni.variable_problems
+    return [*check(members, **options), *patroni.setting_problems(settings)]
 
 
 def _pg_hba_lines(rules: list[dict[str, Any]]) -> list[str]:

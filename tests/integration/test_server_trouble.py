@@ -58,7 +58,7 @@ def test_no_free_connection(run_module, server):
         psycopg2.connect(
             host=server.host, port=server.port, user=server.user, password=server.password, dbname="postgres"
         )
-        for _ in range(5)
+        for _connection in range(5)
     ]
     text = sentences(modules(run_module, server))
     assert "too many" in text or "connections" in text, text

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Runs as the app's user until it is killed: lays one trap after the other into the app's directory, and swaps that.
 # attack.sh loud: every trap; attack.sh silent: those that no run has to fail because of.
 app=/home/portal/backstage
@@ -24,8 +24,8 @@ repository() { # what git would run or fetch
 bomb() {
   echo 'a0: &a0 [x, x, x, x, x, x, x, x, x, x]'
   for i in 1 2 3 4 5 6 7 8 9; do
-    printf 'a%s: &a%s [' $i $i
-    for j in 0 1 2 3 4 5 6 7 8 9; do printf '*a%s, ' $((i - 1)); done
+    printf 'a%s: &a%s [' "$i" "$i"
+    for _ in 0 1 2 3 4 5 6 7 8 9; do printf '*a%s, ' $((i - 1)); done
     echo ']'
   done
 }

@@ -29,7 +29,7 @@ PLACEHOLDER = re.compile(r"\$\{[^{}]*\}")
 
 _VERIFIER = re.compile(r"SCRAM-SHA-256\$\d+:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+")
 
-Data = Union[None, bool, int, float, str, "list[Any]", "dict[str, Any]"]
+Data = Union[None, bool, int, float, str, list[Any], dict[str, Any]]
 
 
 def check_password(password: str | None, credentials: str) -> None:

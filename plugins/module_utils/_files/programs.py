@@ -89,9 +89,8 @@ def run(
 
 
 def _communicate(process: subprocess.Popen[bytes], timeout: float, stdin: bytes) -> Done:
-    assert process.stdin
-    assert process.stdout
-    assert process.stderr
+    if not (process.stdin and process.stdout and process.stderr):
+        raise AssertionError("all three are pipes")
     end = time.monotonic() + timeout
     with contextlib.suppress(BrokenPipeError), process.stdin as stream:
         stream.write(stdin)

@@ -35,7 +35,8 @@ def check(command: str | None, path: str, run: Run) -> Callable[[str], None] | N
     if not command:
         return None
     if "%s" not in command:
-        raise CollectionError('validate: "%s" is missing.', "Put it where the command takes the path of the file.")
+        message = 'validate: "%s" is missing.'
+        raise CollectionError(message, "Put it where the command takes the path of the file.")
     try:
         words = shlex.split(command)
     except ValueError as error:

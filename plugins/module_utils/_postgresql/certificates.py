@@ -131,7 +131,7 @@ def _named(name: str, hosts: set[str], addresses: set[Any]) -> bool:
     try:
         return ipaddress.ip_address(name) in addresses
     except ValueError:
-        first, _, rest = name.lower().partition(".")
+        first, _dot, rest = name.lower().partition(".")
         return name.lower() in hosts or (bool(first and rest) and f"*.{rest}" in hosts)
 
 

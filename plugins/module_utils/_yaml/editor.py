@@ -305,7 +305,8 @@ class Editor(Layout):
 
     @staticmethod
     def _new_value(item: Draft) -> Any:
-        assert isinstance(item, Value)
+        if not isinstance(item, Value):
+            raise AssertionError("a new item has a value")
         return item.value
 
     def _insert_all(self, way: list[int], entries: list[Entry], items: list[Draft], origins: list[int | None]) -> bool:

@@ -198,7 +198,8 @@ class Document:
         """The text as it is, without what is pending."""
         if self._editor is None:
             self._read(Stream(self._body, rules=self._rules))
-        assert self._editor is not None
+        if self._editor is None:
+            raise AssertionError("_read sets the editor")
         return self._editor
 
     def _flush(self) -> None:

@@ -53,7 +53,7 @@ def test_an_address_of_ipv6():
 
 
 def test_a_connection_is_no_listener():
-    with process() as (_pid, port), socket.create_connection(("127.0.0.1", port)):
+    with process() as other, socket.create_connection(("127.0.0.1", other[1])):
         assert tcp_ports.listeners_of([os.getpid()], tcp_ports.listeners()) == []
 
 
@@ -77,8 +77,8 @@ def test_another_address_leaves_the_port_free():
 
 def test_somebody_else_beside_an_own_socket():
     """With SO_REUSEPORT two processes of one user may listen on one port."""
-    with process("127.0.0.2") as (own, port), process("127.0.0.3", port) as (other, _port):
-        assert tcp_ports.holder(port, "", [own]).pid == other
+    with process("127.0.0.2") as own, process("127.0.0.3", own[1]) as beside:
+        assert tcp_ports.holder(own[1], "", [own[0]]).pid == beside[0]
 
 
 ASK = """

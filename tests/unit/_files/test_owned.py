@@ -351,7 +351,7 @@ def test_the_ids_of_the_caller_count_on_the_whole_way(host):
         owned.read(path, accounts.ids_of(APP))
 
 
-@pytest.mark.parametrize("work", [lambda: time.sleep(60), lambda: [None for _ in iter(int, 1)]])
+@pytest.mark.parametrize("work", [lambda: time.sleep(60), lambda: [None for _never in iter(int, 1)]])
 def test_time_limit(work):
     def working():
         try:
