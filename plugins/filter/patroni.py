@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import access_rules, patroni
@@ -25,9 +24,20 @@ def _state(hosts: list[str], hostvars: Any, cluster: str) -> dict[str, Any]:
     return patroni.cluster_state(answers, listings, cluster)
 
 
-def _variable_problems(members: dict[str, str], settings: dict[str, Any], **options: Any) -> list[str]:
-    check: Callable[..., list[str]] = patroni.variable_problems
-    return [*check(members, **options), *patroni.setting_problems(settings)]
+def _variable_problems(
+    members: dict[str, str],
+    *,
+    network: str,
+    secrets: dict[str, str],
+    settings: dict[str, Any],
+    ttl: int,
+    loop_wait: int,
+    retry_timeout: int,
+) -> list[str]:
+    found = patroni.variable_problems(
+        members, network=network, secrets=secrets, ttl=ttl, loop_wait=loop_wait, retry_timeout=retry_timeout
+    )
+    return [*found, *patroni.setting_problems(settings)]
 
 
 def _pg_hba_lines(rules: list[dict[str, Any]]) -> list[str]:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import shutil
+import tempfile
 
 import common
 
@@ -17,8 +19,9 @@ NO_PROJECT_URL = "https://devportal-backstage.invalid"
 def build() -> str:
     """The collection's tarball in .cache/build; its path. PROJECT_URL is the project's public address."""
     folder = common.CACHE / "build"
-    shutil.rmtree(folder, ignore_errors=True)
-    source = folder / "source"
+    folder.mkdir(exist_ok=True)
+    # Of its own, for two runs may build at the same time.
+    source = pathlib.Path(tempfile.mkdtemp(prefix="source-", dir=folder)) / "source"
     shutil.copytree(common.TREE, source, ignore=shutil.ignore_patterns(".git"), symlinks=True)
     metadata = source / "galaxy.yml"
     url = (os.environ.get("PROJECT_URL") or NO_PROJECT_URL).rstrip("/")
@@ -26,10 +29,10 @@ def build() -> str:
     lines = "".join(f"{name}: {page}\n" for name, page in pages.items())
     metadata.write_text(metadata.read_text(encoding="utf-8").replace('repository: ""\n', lines), encoding="utf-8")
     done = common.output(
-        ["ansible-galaxy", "collection", "build", "--output-path", str(folder), str(source)],
+        ["ansible-galaxy", "collection", "build", "--force", "--output-path", str(folder), str(source)],
         env=common.environment(),
     )
-    shutil.rmtree(source)
+    shutil.rmtree(source.parent)
     if done.returncode:
         raise common.Problem(f"ansible-galaxy collection build: {done.stderr.strip()}")
     return str(next(folder.glob("*.tar.gz")))

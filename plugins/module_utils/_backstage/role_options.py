@@ -13,14 +13,15 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
 
 
 @functools.cache
 def by_role(roles: pathlib.Path = ROLES) -> Mapping[str, Mapping[str, Any]]:
     """The options of each role's entry point main, by the role's name."""
+    # Ansible's own on the control node; a managed host, which never calls this, may lack it.
+    import yaml
+
     # libyaml's loader takes a tenth of the time.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found = {}
