@@ -35,7 +35,7 @@ def build() -> str:
     shutil.rmtree(source.parent)
     if done.returncode:
         raise common.Problem(f"ansible-galaxy collection build: {done.stderr.strip()}")
-    return str(next(folder.glob("*.tar.gz")))
+    return str(max(folder.glob("*.tar.gz"), key=os.path.getmtime))
 
 
 def install() -> None:
