@@ -402,7 +402,9 @@ class TestSettings:
         try:
             previewed = made.run({"work_mem": "5MB"}, check=True, diff=True)
             assert not previewed["failed"], previewed["msg"]
-            assert [entry["after_header"] for entry in previewed["diff"]] == [str(made.settings_file), str(main)]
+            *shown, effect = [entry["after_header"] for entry in previewed["diff"]]
+            assert shown == [str(made.settings_file), str(main)]
+            assert effect.endswith(": settings in force")
             assert main.read_bytes() == new
             made.ok({"work_mem": "5MB"})
             assert made.query("SHOW work_mem") == [("5MB",)]
@@ -419,6 +421,9 @@ class TestSettings:
         made.ok(state="absent")
         main.write_bytes(old.replace(b"include_dir = 'conf.d'", b"include_dir = 'my.d'"))
         other.mkdir()
+        # As a conf.d that was renamed: a file is written with the ids of who owns the cluster's directory.
+        shutil.copystat(made.config, other)
+        os.chown(other, made.config.stat().st_uid, made.config.stat().st_gid)
         (other / "10.conf").write_text("work_mem = 6MB\n")
         try:
             made.ok({"work_mem": "5MB"})
