@@ -19,9 +19,10 @@ ANSIBLE_LABELS = {
     "ansible_configuration_settings": "reference_appendices/config.html",
     "common_return_values": "reference_appendices/common_return_values.html",
     "filter_plugins": "plugins/filter.html",
-    "ansible_collections.community.postgresql.postgresql_user_module": (
-        "collections/community/postgresql/postgresql_user_module.html"
-    ),
+    **{
+        f"ansible_collections.ansible.builtin.{name}_module": f"collections/ansible/builtin/{name}_module.html"
+        for name in ("apt", "lineinfile", "package")
+    },
 }
 
 
