@@ -33,7 +33,7 @@ BOUNDARIES = {
     "before the restart": ("Create the systemd unit", 1),
     "Backstage is restarted": ("Start and enable Backstage", 1),
     "Backstage is ready": ("Run rotation step ready", 1),
-    "before the retirement": ("Remove the passwords of previous users", 1),
+    "before the retirement": ("Remove the passwords of retired users", 1),
     "the former user is retired": ("Run rotation step finish", 2),
 }
 DEFAULT_KILLS = ["the env file is switched", "before the retirement"]
@@ -169,7 +169,7 @@ def test_no_password_is_anywhere_but_in_the_env_file(controller, samples):
     found = Search(controller, wanted, samples).found
     # Only the one in force, and only as it stands.
     assert found == {(ENV_FILE, f"{FIFTH} (clear)")}
-    assert controller.host.run("stat", "-c", "%a %U", ENV_FILE).decode().split() == ["600", "backstage"]
+    assert controller.host.run("stat", "-c", "%a %U", ENV_FILE).decode().split() == ["600", "root"]
 
 
 def test_no_verifier_is_anywhere_but_in_pg_authid(controller, samples):

@@ -231,10 +231,9 @@ def _steps(made: Plan) -> ConfigResult:
 
 
 def _waiting_in_files(made: Plan, state: ServerState) -> set[str]:
-    """The settings of other files that a reload would find to need a restart."""
-    return {
-        row.name for row in state.files if row.error and row.file not in made.our_paths and row.name in state.settings
-    }
+    """The settings of other files that a reload would find to need a restart, less those that our file overrides."""
+    found = {row.name for row in state.files if row.error and row.file not in made.our_paths}
+    return (found & set(state.settings)) - set(made.names)
 
 
 def _enables_at_boot(current: CurrentConfig, wanted: WantedConfig) -> bool:
