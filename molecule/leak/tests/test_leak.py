@@ -25,13 +25,13 @@ A, B = ("backstage_a", THIRD, "backstage"), ("backstage_b", FOURTH, "backstage")
 # Where a run can be killed: when a task begins, for the first or the second time (some are in the preflight too).
 BOUNDARIES = {
     "before anything": ("Run rotation step begin", 1),
-    "the journal is written": ("Detect distribution and installed PostgreSQL", 1),
+    "the journal is written": ("Configure the PostgreSQL cluster", 1),
     "the other user is made": ("Set connection facts", 1),
     "before the switch": ("Run rotation step switch", 1),
     "the new login was tried": ("Set the env file variables", 1),
     "the env file is switched": ("Set backend.database in app-config", 2),
-    "before the restart": ("Create the systemd unit", 1),
-    "Backstage is restarted": ("Start and enable Backstage", 1),
+    "before the restart": ("Create the systemd units", 1),
+    "Backstage is restarted": ("Wait until Backstage is ready", 1),
     "Backstage is ready": ("Run rotation step ready", 1),
     "before the retirement": ("Remove the passwords of retired users", 1),
     "the former user is retired": ("Run rotation step finish", 2),
