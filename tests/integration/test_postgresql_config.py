@@ -276,7 +276,7 @@ class TestMaking:
 class TestSettings:
     def test_a_reload_is_enough(self, made):
         before = made.query("SELECT pg_postmaster_start_time()")
-        wish = {"work_mem": "7MB", "log_line_prefix": "it's \\ %m ", "log_connections": False}
+        wish = {"work_mem": "7MB", "log_line_prefix": "it's \\ %m ", "log_disconnections": False}
         foretold = made.run(wish, check=True, diff=True)
         assert (foretold["changed"], foretold["reloaded"], foretold["restarted"]) == (True, True, False)
         difference, in_force = foretold["diff"]
