@@ -113,7 +113,7 @@ def _apt_settings(release: str) -> str:
     return "".join(f"{line}\n" for line in dict.fromkeys(lines))
 
 
-def _etc(folder: pathlib.Path, release: str) -> None:
+def etc(folder: pathlib.Path, release: str) -> None:
     """The files of /etc that make apt work in the image as it does here."""
     apt = folder / "etc" / "apt"
     (apt / "apt.conf.d").mkdir(parents=True)
@@ -201,7 +201,7 @@ def _make(release: str) -> None:
         return
     with tempfile.TemporaryDirectory(dir=common.CACHE, prefix="image-") as place:
         folder = pathlib.Path(place)
-        _etc(folder, release)
+        etc(folder, release)
         base = _pulled(release) or _bootstrapped(release, folder)
         text = _DOCKERFILE.format(base=base, packages=" ".join(_PACKAGES), label=LABEL, recipe=wanted)
         (folder / "Dockerfile").write_text(text)
