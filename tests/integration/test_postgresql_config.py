@@ -78,6 +78,7 @@ class Made:
         foretold = self.run(*arguments, check=True, **more)
         result = self.run(*arguments, **more)
         assert not result["failed"], result["msg"]
+        assert not foretold["failed"], foretold["msg"]
         assert {key: foretold[key] for key in FORETOLD} == {key: result[key] for key in FORETOLD}
         return result
 

@@ -247,12 +247,27 @@ def _reasons_to_keep(version: int, name: str, data: str) -> list[str]:
     with contextlib.suppress(OSError):
         if os.stat(os.path.join(data, "PG_VERSION")).st_mtime < os.stat(_mark_path(version, name)).st_mtime - 1:
             reasons.append(f"{data} is older than that")
-    for entry in ("postmaster.pid", "postmaster.opts"):
-        if os.path.lexists(os.path.join(data, entry)):
-            reasons.append(f"a server has run in {data} since")
+    if os.path.lexists(os.path.join(data, "postmaster.opts")) or _locked_by_server(data):
+        reasons.append(f"a server has run in {data} since")
     if serves(data):
         reasons.append(f"a server runs in {data}")
     return reasons
+
+
+def _locked_by_server(data: str) -> bool:
+    """Whether a postmaster.pid is there that is not the one of initdb.
+
+    initdb's own single-user server writes its process ID as a negative number (CreateLockFile of PostgreSQL's
+    miscinit.c), and leaves the file where it is killed.
+    """
+    path = os.path.join(data, "postmaster.pid")
+    if not os.path.lexists(path):
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, encoding="ascii") as stream:
+            return not re.fullmatch(r"(-[0-9]+)?", stream.readline(32).strip())
+    return True
 
 
 @contextlib.contextmanager

@@ -45,12 +45,20 @@ def test_it_is_cleared(interrupted, tmp_path):
     assert not (tmp_path / "etc" / "15" / "x").exists()
 
 
-@pytest.mark.parametrize("name", ["postmaster.pid", "postmaster.opts"])
-def test_a_server_has_run(interrupted, tmp_path, name):
-    (interrupted / name).write_text("")
+@pytest.mark.parametrize(("name", "text"), [("postmaster.pid", "4711\n"), ("postmaster.pid", "?"), ("postmaster.opts", "")])
+def test_a_server_has_run(interrupted, tmp_path, name, text):
+    (interrupted / name).write_text(text)
     with pytest.raises(CollectionError, match="a server has run in"):
         clear(tmp_path)
     assert interrupted.exists()
+
+
+@pytest.mark.parametrize("text", ["-4711\n/data\n", ""])
+def test_killed_within_initdb(interrupted, tmp_path, text):
+    """Its single-user server leaves its lock."""
+    (interrupted / "postmaster.pid").write_text(text)
+    clear(tmp_path)
+    assert not interrupted.exists()
 
 
 def test_a_server_runs(interrupted, tmp_path):
