@@ -102,21 +102,7 @@ options:
         type: str
         default: scram-sha-256
         choices:
-          - scram-sha-256
-          - md5
-          - password
-          - peer
-          - ident
-          - cert
-          - ldap
-          - radius
-          - gss
-          - sspi
-          - pam
-          - bsd
-          - oauth
-          - trust
-          - reject
+          [scram-sha-256, md5, password, peer, ident, cert, ldap, radius, gss, sspi, pam, bsd, oauth, trust, reject]
       options:
         description: Options of the method, name to value.
         type: dict
@@ -131,6 +117,23 @@ options:
       - Where the first rule of C(pg_hba.conf) that matches it there has the method V(ident) or V(trust), rules with
         V(scram-sha-256) for this user follow those of O(access_rules). Without O(access_rules) nothing is added.
     type: str
+  encrypted_users:
+    description:
+      - Database users, and with C(+) before them roles with their members, who are to connect with TLS only.
+      - With it, O(access_rules) of the type V(host) become V(hostssl), and a last rule rejects unencrypted connections
+        of these users. A V(host) rule that is in force stays until O(require_encryption=true), since apps may need it.
+    type: list
+    elements: str
+  require_encryption:
+    description:
+      - Whether rules that are in force change as well, see O(encrypted_users). They do not, and a warning names the
+        clients, while one of O(encrypted_users) is connected without TLS, or without O(client_certificates).
+    type: bool
+    default: false
+  client_certificates:
+    description: What V(host) rules demand of clients besides the password, as PostgreSQL's option C(clientcert).
+    type: str
+    choices: [verify-ca, verify-full]
   start_at_boot:
     description:
       - Whether the server is to start with the host. V(true) sets C(start.conf) to V(auto) and enables the service.
@@ -293,6 +296,11 @@ changes:
       place: default
       after: 64MB
       effect: reload
+unencrypted_rules:
+  description: The access rules that stay until O(require_encryption=true), see O(encrypted_users).
+  returned: with O(encrypted_users)
+  type: list
+  elements: str
 pending_restart:
   description: Names of the settings that wait for a restart, whoever has set them.
   returned: success
@@ -311,8 +319,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, reported_by
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_block import with_block
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import (
-    CONNECTION_TYPES,
-    METHODS,
+    ARGUMENT_SPEC as RULE_SPEC,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import (
     access_rules,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_change import (
@@ -324,6 +333,8 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cu
     ClusterChoice,
     current_config,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.encrypted_rules import Encryption
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.encryption import encrypted
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.loopback_rules import loopback_rules
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.platform import detect
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.portals import (
@@ -333,15 +344,6 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.po
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_state import Login
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.settings import normal_settings
 
-RULE_SPEC = {
-    "type": {"type": "str", "required": True, "choices": list(CONNECTION_TYPES), "aliases": ["contype"]},
-    "databases": {"type": "list", "elements": "str", "default": ["all"]},
-    "users": {"type": "list", "elements": "str", "default": ["all"]},
-    "address": {"type": "str", "aliases": ["source"]},
-    "method": {"type": "str", "default": "scram-sha-256", "choices": list(METHODS)},
-    "options": {"type": "dict", "default": {}},
-    "secret_options": {"type": "dict", "default": {}, "no_log": True},
-}
 ARGUMENT_SPEC = {
     "portal": {"type": "str", "default": "backstage"},
     "version": {"type": "int"},
@@ -352,6 +354,9 @@ ARGUMENT_SPEC = {
     "settings": {"type": "dict"},
     "access_rules": {"type": "list", "elements": "dict", "options": RULE_SPEC},
     "password_user": {"type": "str", "no_log": False},
+    "encrypted_users": {"type": "list", "elements": "str"},
+    "require_encryption": {"type": "bool", "default": False},
+    "client_certificates": {"type": "str", "choices": ["verify-ca", "verify-full"]},
     "start_at_boot": {"type": "bool"},
     "login_user": {"type": "str"},
     "login_password": {"type": "str", "no_log": True},
@@ -382,6 +387,10 @@ def run(params, check):
         if current.exists:
             wanted = supervised(_wanted(params, current.cluster.version), current.cluster)
             wanted = _with_loopback(wanted, params["password_user"], params["portal"], current.files.access)
+        encryption = Encryption(
+            params["encrypted_users"] or (), params["require_encryption"], params["client_certificates"] or ""
+        )
+        wanted = encrypted(wanted, current, encryption, wait=not check)
         change = plan(current, wanted)
         done = change.preview() if check else change.apply()
         online = wanted.online if current.exists else present and not check
@@ -391,6 +400,7 @@ def run(params, check):
             "cluster": _shown(current.cluster, done, status),
             "changes": [asdict(change) for change in done.changes],
             **{name: getattr(done, name) for name in _KEYS},
+            **({} if params["encrypted_users"] is None else {"unencrypted_rules": wanted.unencrypted}),
             **_message(current, check, present),
         }, done
 
@@ -437,21 +447,6 @@ class _Module(AnsibleModule):
         super()._log_invocation()
 
 
-def _diff(done, cluster):
-    """The files, then what the change means to the server."""
-    pairs = list(done.differences)
-    changes = [
-        (f"{one.name} = {one.before!r} ({one.place})", f"{one.name} = {one.after!r} ({one.effect})")
-        for one in done.changes
-    ]
-    boot = [("no", "yes")] if done.at_boot else []
-    for title, lines in (("settings in force", changes), ("rules in force", done.narrowed), ("start at boot", boot)):
-        if lines:
-            old, new = ("".join(f"{line}\n" for line in column) for column in zip(*lines))
-            pairs.append((f"cluster {cluster['version']}/{cluster['name']}: {title}", old, new))
-    return [{"before": old, "after": new, "before_header": path, "after_header": path} for path, old, new in pairs]
-
-
 @contextmanager
 def _named(prefix):
     """Errors name options as O(x); a role's user knows them as variables with the role's prefix."""
@@ -469,7 +464,7 @@ def main():
     for warning in done.warnings:
         module.warn(option_names(warning, prefix))
     if module._diff:
-        result["diff"] = _diff(done, result["cluster"])
+        result["diff"] = done.shown("{version}/{name}".format(**result["cluster"]))
     module.exit_json(**result)
 
 

@@ -57,6 +57,17 @@ def first_version_rules(data: bytes) -> list[bytes] | None:
     return block.rules if block else None
 
 
+def rules_of(data: bytes, portal: str, path: str = "pg_hba.conf") -> list[bytes]:
+    """The rules of a portal's block, and of the one of version 1.0.0, wherever in the file they are.
+
+    Raises:
+        CollectionError: one of the block's two marks is missing, or there are several blocks.
+    """
+    lines = data.splitlines(keepends=True)
+    blocks = [_find(lines, name, path) for name in (portal, _FIRST_VERSION)]
+    return [rule for block in blocks if block for rule in (block.rules or _moved(lines, block))]
+
+
 def users_of(rule: bytes) -> set[str]:
     """The names in the third field of a rule."""
     tokens = _TOKEN.findall(rule)

@@ -36,6 +36,16 @@ METHODS = (
     "trust",
     "reject",
 )
+# The argument spec of one rule.
+ARGUMENT_SPEC: Mapping[str, Mapping[str, Any]] = {
+    "type": {"type": "str", "required": True, "choices": list(CONNECTION_TYPES), "aliases": ["contype"]},
+    "databases": {"type": "list", "elements": "str", "default": ["all"]},
+    "users": {"type": "list", "elements": "str", "default": ["all"]},
+    "address": {"type": "str", "aliases": ["source"]},
+    "method": {"type": "str", "default": "scram-sha-256", "choices": list(METHODS)},
+    "options": {"type": "dict", "default": {}},
+    "secret_options": {"type": "dict", "default": {}, "no_log": True},
+}
 SECRET_OPTIONS = ("ldapbindpasswd", "radiussecrets")
 
 _PLAIN_TOKEN = re.compile(r"[A-Za-z0-9_.$:/*?^()|\[\]{}=<>!;&~-]+")

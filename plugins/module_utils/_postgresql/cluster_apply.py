@@ -108,7 +108,7 @@ class Application:
             state = self._state()
             reject_overridden(plan, state)
         # First the settings alone: a rule of type hostssl is right only once ssl is on.
-        if any(plan.stale(planned, state) for planned in plan.setting_files):
+        if plan.stale_certificates(state) or any(plan.stale(planned, state) for planned in plan.setting_files):
             state = self._reload(state)
         plan.access.write()
         if plan.access.written:

@@ -26,6 +26,8 @@ class WantedConfig:
         at_boot: whether it is to start with the host; None leaves that as it is, and enables it for a new cluster.
         restart: whether the server may be restarted where a setting needs it.
         locale, initdb_options: of a cluster that is created.
+        unencrypted: those of the rules that allow unencrypted connections until the caller requires encryption.
+        warnings: sentences that the plan passes on.
     """
 
     settings: Mapping[str, str] | None
@@ -36,6 +38,8 @@ class WantedConfig:
     restart: bool = True
     locale: str = "C.UTF-8"
     initdb_options: Sequence[str] = ()
+    unencrypted: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
 
 def supervised(wanted: WantedConfig, cluster: Cluster) -> WantedConfig:
@@ -102,3 +106,18 @@ class ConfigResult:
     def changed(self) -> bool:
         steps = (self.created, self.at_boot, self.started, self.reloaded, self.restarted)
         return bool(self.differences) or any(steps)
+
+    def shown(self, cluster: str) -> list[dict[str, str]]:
+        """The diff of a module: the files, then what the change means to the server."""
+        pairs = list(self.differences)
+        changes = [
+            (f"{one.name} = {one.before!r} ({one.place})", f"{one.name} = {one.after!r} ({one.effect})")
+            for one in self.changes
+        ]
+        boot = [("no", "yes")] if self.at_boot else []
+        titles = (("settings in force", changes), ("rules in force", self.narrowed), ("start at boot", boot))
+        for title, lines in titles:
+            if lines:
+                old, new = ("".join(f"{line}\n" for line in column) for column in zip(*lines))
+                pairs.append((f"cluster {cluster}: {title}", old, new))
+        return [{"before": old, "after": new, "before_header": path, "after_header": path} for path, old, new in pairs]

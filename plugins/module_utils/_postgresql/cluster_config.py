@@ -54,6 +54,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.se
 )
 
 DEFAULT_ADDRESSES = "localhost"  # PostgreSQL's own
+_CERTIFICATE_FILES = ("ssl_cert_file", "ssl_key_file", "ssl_ca_file")
 
 
 class Plan:
@@ -152,6 +153,13 @@ class Plan:
             return any(setting.file == path and not setting.pending for setting in state.settings.values())
         return bool(state.loaded - CLOCK_GRAIN < planned.held.modified <= time.time())
 
+    def stale_certificates(self, state: ServerState) -> bool:
+        """Whether a certificate or key that our file names was replaced since the server has read its files."""
+        names = [self.names[name] for name in _CERTIFICATE_FILES if self.names.get(name)]
+        paths = [os.path.join(self.current.cluster.data_directory, name) for name in names]
+        times = [os.stat(path).st_mtime for path in paths if os.path.exists(path)]
+        return any(state.loaded - CLOCK_GRAIN < changed <= time.time() for changed in times)
+
     def ours_pending(self, state: ServerState) -> list[str]:
         """The settings that wait for a restart because of our file."""
         return [
@@ -193,7 +201,7 @@ def plan(current: CurrentConfig, wanted: WantedConfig) -> Plan:
     made = Plan(current, wanted)
     warnings = check_plan(made)
     made.steps = _steps(made)
-    made.steps.warnings = warnings
+    made.steps.warnings = [*wanted.warnings, *warnings]
     return made
 
 
@@ -213,7 +221,8 @@ def _steps(made: Plan) -> ConfigResult:
         steps.changes = _changes(made, state)
         waiting = {change.name for change in steps.changes if change.effect == "restart"}
         ours = {*made.ours_pending(state), *waiting}
-        steps.reloaded = made.differs or any(made.stale(planned, state) for planned in made.files)
+        stale = made.stale_certificates(state) or any(made.stale(planned, state) for planned in made.files)
+        steps.reloaded = made.differs or stale
         steps.restarted = bool(ours) and wanted.restart
         others = _waiting_in_files(made, state) if steps.reloaded else set(state.pending())
         steps.pending_restart = [] if steps.restarted else sorted({*others, *ours})

@@ -23,6 +23,18 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.co
 CLOCK_GRAIN = 0.01  # seconds; a file's time stamp comes from the kernel's coarse clock
 _SESSION = f"{session.OUTSIDE}; SET lc_messages TO 'C'"
 _LOADED = "SELECT extract(epoch FROM pg_catalog.pg_conf_load_time())::float8"
+_UNENCRYPTED = """
+SELECT a.usename, pg_catalog.host(a.client_addr), count(*)
+FROM pg_catalog.pg_stat_activity a
+JOIN pg_catalog.pg_stat_ssl s ON s.pid = a.pid
+JOIN pg_catalog.pg_roles u ON u.oid = a.usesysid
+WHERE a.client_addr IS NOT NULL AND (NOT s.ssl OR (%(certificates)s AND s.client_dn IS NULL))
+  AND (u.rolname = ANY(%(users)s)
+       OR NOT u.rolsuper
+       AND EXISTS (SELECT FROM pg_catalog.pg_roles r
+                   WHERE r.rolname = ANY(%(roles)s) AND pg_catalog.pg_has_role(u.oid, r.oid, 'MEMBER')))
+GROUP BY 1, 2 ORDER BY 1, 2
+"""
 _STATE = """
 SELECT json_build_object(
   'loaded', extract(epoch FROM pg_conf_load_time()),
@@ -138,6 +150,22 @@ def query_loaded(cluster: Cluster, server: Postmaster, login: Login) -> float:
         cursor.execute(_LOADED)
         ((seconds,),) = cursor.fetchall()
     return float(seconds)
+
+
+def query_unencrypted(
+    cluster: Cluster, server: Postmaster, login: Login, users: Sequence[str], certificates: bool
+) -> list[tuple[str, str, int]]:
+    """User, address and number of the connections over TCP that are not encrypted.
+
+    Args:
+        cluster, server, login: as in `query_state`.
+        users: whose connections; with a plus sign before it, those of the members of a role.
+        certificates: whether a connection without the client's certificate is meant as well.
+    """
+    with _cursor(cluster, server, login) as cursor:
+        roles = [name[1:] for name in users if name.startswith("+")]
+        cursor.execute(_UNENCRYPTED, {"users": list(users), "roles": roles, "certificates": certificates})
+        return [(user, address, count) for user, address, count in cursor.fetchall()]
 
 
 @contextlib.contextmanager
