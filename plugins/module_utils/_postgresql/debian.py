@@ -20,6 +20,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from subprocess import CompletedProcess
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
@@ -42,6 +43,7 @@ _STATE = "/var/lib/postgresql"
 _SOCKETS = "/var/run/postgresql"
 _LOGS = "/var/log/postgresql"
 _CREATE_TIMEOUT = 300.0  # seconds
+_LIST_TIMEOUT = 2.0  # seconds
 # What the mark of a new cluster holds: the first with its data directory.
 _CREATING = "creating "
 _CREATED = "created"
@@ -57,9 +59,7 @@ class Debian:
                 "Install the packages postgresql and postgresql-common (Debian, Ubuntu).",
                 NOT_INSTALLED,
             )
-        done = run(["pg_lsclusters", "--json"])
-        if done.returncode:
-            raise CollectionError(f"pg_lsclusters: {one_line(done.stderr)}.", "Repair the file that it names.")
+        done = _list_clusters()
         found = [_cluster(entry) for entry in json.loads(done.stdout) if entry.get("pgdata")]
         whole = [cluster for cluster in found if not _is_interrupted(cluster)]
         return sorted(whole, key=lambda cluster: (cluster.version, cluster.name))
@@ -159,6 +159,18 @@ class Debian:
 
     def advice(self, port: int, listen_addresses: str) -> list[str]:
         return firewall_advice(port, listen_addresses)
+
+
+def _list_clusters() -> CompletedProcess[str]:
+    """pg_lsclusters, which fails on the half-written files of a cluster that somebody creates or drops meanwhile."""
+    deadline = time.monotonic() + _LIST_TIMEOUT
+    while True:
+        done = run(["pg_lsclusters", "--json"])
+        if not done.returncode:
+            return done
+        if time.monotonic() > deadline:
+            raise CollectionError(f"pg_lsclusters: {one_line(done.stderr)}.", "Repair the file that it names.")
+        time.sleep(0.2)
 
 
 def _cluster(entry: Mapping[str, Any]) -> Cluster:

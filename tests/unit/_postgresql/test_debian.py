@@ -45,7 +45,9 @@ def test_it_is_cleared(interrupted, tmp_path):
     assert not (tmp_path / "etc" / "15" / "x").exists()
 
 
-@pytest.mark.parametrize(("name", "text"), [("postmaster.pid", "4711\n"), ("postmaster.pid", "?"), ("postmaster.opts", "")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("postmaster.pid", "4711\n"), ("postmaster.pid", "?"), ("postmaster.opts", "")]
+)
 def test_a_server_has_run(interrupted, tmp_path, name, text):
     (interrupted / name).write_text(text)
     with pytest.raises(CollectionError, match="a server has run in"):
