@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import access_rules, patroni
@@ -22,6 +23,26 @@ def _state(hosts: list[str], hostvars: Any, cluster: str) -> dict[str, Any]:
     answers = {host: hostvars[host].get(f"{prefix}found", {}).get("json") for host in hosts}
     listings = {host: hostvars[host].get(f"{prefix}clusters", {}).get("stdout", "") for host in hosts}
     return patroni.cluster_state(answers, listings, cluster)
+
+
+def _answers(hosts: list[str], hostvars: Any, name: str) -> dict[str, Any]:
+    return {host: (hostvars[host].get(f"__backstage_postgresql_ha_{name}") or {}).get("json") for host in hosts}
+
+
+def _problems(hosts: list[str], hostvars: Any, *, synchronous: bool) -> list[str]:
+    # Of a member that is cut off the answer is old, so that of the most members counts.
+    clusters = [answer for answer in _answers(hosts, hostvars, "answer").values() if answer]
+    cluster = max(clusters, key=lambda answer: len(answer.get("members", [])), default={})
+    found = patroni.cluster_problems(cluster, _answers(hosts, hostvars, "member"), hosts, synchronous)
+    listings = [(hostvars[host].get("__backstage_postgresql_ha_health") or {}).get("stdout") for host in hosts]
+    # Where a member is away, etcdctl ends with an error and lists all.
+    health = next((json.loads(text) for text in listings if text), [])
+    return [*found, *patroni.etcd_problems(health)]
+
+
+def _restart_order(cluster: dict[str, Any], hosts: list[str], hostvars: Any) -> list[str]:
+    members = _answers(hosts, hostvars, "member")
+    return patroni.restart_order(cluster, [host for host, own in members.items() if own and own.get("pending_restart")])
 
 
 def _variable_problems(
@@ -54,7 +75,11 @@ class FilterModule:
             "patroni_dcs": lambda settings, **options: patroni.dcs_configuration(settings=settings, **options),
             "pg_hba_lines": _pg_hba_lines,
             "patroni_state": _state,
-            "patroni_problems": patroni.cluster_problems,
+            "etcd_join": patroni.etcd_join,
+            "patroni_candidate": patroni.candidate,
+            "patroni_problems": _problems,
+            "patroni_restart_order": _restart_order,
+            "patroni_streaming": patroni.all_streaming,
             "patroni_local_settings": patroni.local_settings,
             "patroni_variable_problems": _variable_problems,
         }

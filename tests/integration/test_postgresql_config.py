@@ -840,6 +840,23 @@ class TestExisting:
             assert "backstage_postgresql_ha" in result["msg"]
             assert existing.files() == before
 
+    def test_the_settings_where_patroni_writes_postgresql_conf(self, existing):
+        """It includes what was postgresql.conf before, which includes conf.d."""
+        main, base = existing.config / "postgresql.conf", existing.config / "postgresql.base.conf"
+        shutil.copy2(main, base)
+        os.chown(base, *owner_of(existing.config))
+        text = "# It will be overwritten by Patroni!\ninclude 'postgresql.base.conf'\n"
+        main.write_text(text)
+        arguments = {"version": VERSION, "cluster": existing.name, "settings": {"work_mem": "5MB"}}
+        with supervised(existing) as environment:
+            for changed in (True, False):
+                result = existing._run("postgresql_config", env=environment, supervisor="patroni", **arguments)
+                assert result["changed"] is changed, result
+                # As Patroni does when it is reloaded.
+                existing.access_file.touch()
+        assert existing.query("SHOW work_mem") == [("5MB",)]
+        assert main.read_text() == text
+
 
 def owner_of(path):
     info = path.stat()

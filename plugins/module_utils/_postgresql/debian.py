@@ -197,7 +197,7 @@ def _cluster(entry: Mapping[str, Any]) -> Cluster:
         log_file=str(entry.get("logfile") or ""),
         access_file=str(config.get("hba_file") or os.path.join(directory, "pg_hba.conf")),
         ident_file=str(config.get("ident_file") or os.path.join(directory, "pg_ident.conf")),
-        include_file=os.path.join(directory, "postgresql.conf"),
+        include_file=_include_file(directory, str(entry.get("supervisor") or "")),
         settings_directory=os.path.join(directory, "conf.d"),
         binaries=f"{_PROGRAMS}/{version}/bin",
         libraries=f"{_PROGRAMS}/{version}/lib",
@@ -205,6 +205,12 @@ def _cluster(entry: Mapping[str, Any]) -> Cluster:
         supervisor=str(entry.get("supervisor") or ""),
         unfinished=_read_mark(version, name) == _CREATED,
     )
+
+
+def _include_file(directory: str, supervisor: str) -> str:
+    """The file that includes conf.d: postgresql.conf, or where Patroni writes that, the one that it was before."""
+    base = os.path.join(directory, "postgresql.base.conf")
+    return base if supervisor == "patroni" and os.path.exists(base) else os.path.join(directory, "postgresql.conf")
 
 
 def _is_interrupted(cluster: Cluster) -> bool:

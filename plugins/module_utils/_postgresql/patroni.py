@@ -12,6 +12,7 @@ Private to this collection: its interface may change in any release.
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -170,27 +171,103 @@ def cluster_state(answers: Mapping[str, Any], listings: Mapping[str, str], name:
 
     Args:
         answers: of each host the answer of `GET /cluster`; None where Patroni did not answer.
-        listings: of each host the lines of pg_lsclusters(1), and the names of Patroni's configuration files.
+        listings: of each host the lines of pg_lsclusters(1), the names of Patroni's configuration files, and that of
+            etcd's data.
         name: the cluster's.
 
     Returns:
         `leader` (a name; empty where there is none), `managed` (hosts with a Patroni configuration), `with_data` (hosts
-        with a cluster of this name), and `seed`, the host whose data the cluster has or gets.
+        with a cluster of this name), `cluster` (its `version` and `port`; empty where no host has it), `with_etcd` and
+        `without_etcd` (hosts with and without data of etcd), and `seed`, the host whose data the cluster has or gets.
     """
     members = [member for answer in answers.values() if answer for member in answer.get("members", [])]
     leaders = [member["name"] for member in members if member.get("role") == "leader"]
     managed = [host for host, text in listings.items() if "/etc/patroni/" in text]
-    with_data = [
-        host
-        for host, text in listings.items()
-        if any(line.split()[1:2] == [name] and line[:1].isdigit() for line in text.splitlines())
-    ]
+    found = {host: _listed_cluster(text, name) for host, text in listings.items()}
+    with_data = [host for host, cluster in found.items() if cluster]
+    with_etcd = [host for host, text in listings.items() if "/var/lib/etcd/" in text]
+    # A run that was killed may have left a configuration on hosts that have no data.
+    seed = next(iter([*(host for host in with_data if host in managed), *with_data, *managed, *listings]), "")
     return {
         "leader": next(iter(leaders), ""),
         "managed": managed,
         "with_data": with_data,
-        "seed": next(iter([*managed, *with_data, *listings]), ""),
+        "cluster": found.get(seed, {}) or next((cluster for cluster in found.values() if cluster), {}),
+        "with_etcd": with_etcd,
+        "without_etcd": [host for host in listings if host not in with_etcd],
+        "seed": seed,
     }
+
+
+def _listed_cluster(text: str, name: str) -> dict[str, Any]:
+    for line in text.splitlines():
+        words = line.split()
+        if line[:1].isdigit() and words[1:2] == [name]:
+            return {"version": words[0], "port": int(words[2])}
+    return {}
+
+
+def etcd_join(listing: str, name: str, peer_url: str) -> dict[str, Any]:
+    """How a host without etcd's data becomes a member of a running etcd.
+
+    Args:
+        listing: `etcdctl member list --write-out=json`.
+        name, peer_url: the host's.
+
+    Returns:
+        `remove`, the ids of lost members with its name or URL, and `initial_cluster` for the first start.
+    """
+    members = json.loads(listing)["members"]
+    lost = [member for member in members if member.get("name") == name or peer_url in member["peerURLs"]]
+    # A member that was added and has not started yet has no name, and takes part in no election.
+    others = [member for member in members if member not in lost and member.get("name")]
+    known = [f"{member['name']}={url}" for member in others for url in member["peerURLs"]]
+    return {
+        "remove": [f"{member['ID']:x}" for member in lost],
+        "initial_cluster": ",".join([*known, f"{name}={peer_url}"]),
+    }
+
+
+def all_streaming(cluster: Mapping[str, Any], wanted: Sequence[str]) -> bool:
+    """Whether one member of a cluster (`GET /cluster`) leads, and all others that are wanted stream from it."""
+    members = cluster.get("members", [])
+    leaders = [member["name"] for member in members if member.get("role") == "leader"]
+    streaming = {member["name"] for member in members if member.get("state") == "streaming"}
+    return len(leaders) == 1 and set(wanted) <= streaming | set(leaders)
+
+
+def candidate(cluster: Mapping[str, Any], synchronous: bool) -> str:
+    """The replica that can take over without a loss; empty where there is none."""
+    roles = ("sync_standby", "quorum_standby") if synchronous else ("sync_standby", "quorum_standby", "replica")
+    fit = [
+        (roles.index(member["role"]), str(member["name"]))
+        for member in cluster.get("members", [])
+        if member.get("role") in roles and member.get("state") == "streaming" and isinstance(member.get("lag"), int)
+    ]
+    return min(fit)[1] if fit else ""
+
+
+def restart_order(cluster: Mapping[str, Any], pending: Sequence[str]) -> list[str]:
+    """The members that wait for a restart, in its order: replicas, the synchronous one after others, the leader."""
+    roles = {member["name"]: member.get("role") for member in cluster.get("members", [])}
+    order = {"leader": 2, "sync_standby": 1, "quorum_standby": 1}
+    return sorted(pending, key=lambda name: (order.get(str(roles.get(name)), 0), name))
+
+
+def etcd_problems(health: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is wrong with the members of etcd, of `etcdctl endpoint health --write-out=json`; each a sentence."""
+    failed = sorted(str(member["endpoint"]) for member in health if not member.get("health"))
+    found = [
+        f"etcd does not answer at {endpoint}. Look at its log on that host: journalctl -u etcd. A host that lost its "
+        "data joins again when site.yml runs."
+        for endpoint in failed
+    ]
+    if health and 2 * len(failed) >= len(health):
+        found.append(
+            f"etcd has lost its majority: {len(failed)} of {len(health)} members are away. Until it is back nobody can "
+            "be promoted."
+        )
+    return found
 
 
 def cluster_problems(

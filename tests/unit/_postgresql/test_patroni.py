@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import patroni
@@ -111,19 +112,96 @@ def test_a_problem_of_the_cluster_is_found(cluster, own, sentence):
 
 LISTED = "17 main 5432 online postgres /var/lib/postgresql/17/main /var/log/postgresql/postgresql-17-main.log\n"
 PATRONI = "/etc/patroni/17-main.yml\n"
+ETCD = "/var/lib/etcd/backstage/member\n"
+MAIN = {"version": "17", "port": 5432}
 
 
 @pytest.mark.parametrize(
     ("listings", "answers", "expected"),
     [
-        (["", "", ""], {}, ("", [], [], "db1")),
-        (["", LISTED, ""], {}, ("", [], ["db2"], "db2")),
-        ([LISTED.replace("main", "other", 1), "", ""], {}, ("", [], [], "db1")),
-        ([LISTED, LISTED, ""], {}, ("", [], ["db1", "db2"], "db1")),
-        (["", LISTED + PATRONI, ""], {"db2": CLUSTER}, ("db1", ["db2"], ["db2"], "db2")),
-        ([LISTED, LISTED + PATRONI, ""], {"db2": {"members": []}}, ("", ["db2"], ["db1", "db2"], "db2")),
+        (["", "", ""], {}, ("", [], [], "db1", {})),
+        (["", LISTED, ""], {}, ("", [], ["db2"], "db2", MAIN)),
+        ([LISTED.replace("main", "other", 1), "", ""], {}, ("", [], [], "db1", {})),
+        ([LISTED, LISTED, ""], {}, ("", [], ["db1", "db2"], "db1", MAIN)),
+        (["", LISTED + PATRONI, ""], {"db2": CLUSTER}, ("db1", ["db2"], ["db2"], "db2", MAIN)),
+        ([LISTED, LISTED + PATRONI, ""], {"db2": {"members": []}}, ("", ["db2"], ["db1", "db2"], "db2", MAIN)),
+        # Killed between the configuration of all hosts and the conversion of the one with the data.
+        ([PATRONI, LISTED + PATRONI, PATRONI], {}, ("", ["db1", "db2", "db3"], ["db2"], "db2", MAIN)),
+        ([PATRONI, LISTED, ""], {}, ("", ["db1"], ["db2"], "db2", MAIN)),
     ],
 )
 def test_the_state_of_the_hosts(listings, answers, expected):
     found = patroni.cluster_state({name: answers.get(name) for name in MEMBERS}, dict(zip(MEMBERS, listings)), "main")
-    assert (found["leader"], found["managed"], found["with_data"], found["seed"]) == expected
+    names = ("leader", "managed", "with_data", "seed", "cluster")
+    assert tuple(found[name] for name in names) == expected
+
+
+def test_the_hosts_with_data_of_etcd():
+    found = patroni.cluster_state(dict.fromkeys(MEMBERS), dict(zip(MEMBERS, [ETCD, "", ETCD])), "main")
+    assert (found["with_etcd"], found["without_etcd"]) == (["db1", "db3"], ["db2"])
+
+
+def _etcd(**names):
+    members = [
+        {"ID": 0xA1 + number, "name": name, "peerURLs": [f"https://{address}:2380"]}
+        for number, (address, name) in enumerate(names.items())
+    ]
+    return json.dumps({"members": members})
+
+
+@pytest.mark.parametrize(
+    ("members", "remove", "others"),
+    [
+        ({"one": "db1", "two": "db2"}, [], "db1=https://one:2380,db2=https://two:2380,"),
+        ({"one": "db1", "three": "db3"}, ["a2"], "db1=https://one:2380,"),
+        # It was added, and has not started.
+        ({"one": "db1", "three": ""}, ["a2"], "db1=https://one:2380,"),
+        # Its address has changed.
+        ({"one": "db1", "old": "db3"}, ["a2"], "db1=https://one:2380,"),
+        # Another one was added, and has not started.
+        ({"one": "db1", "four": ""}, [], "db1=https://one:2380,"),
+    ],
+)
+def test_a_host_joins_a_running_etcd(members, remove, others):
+    assert patroni.etcd_join(_etcd(**members), "db3", "https://three:2380") == {
+        "remove": remove,
+        "initial_cluster": others + "db3=https://three:2380",
+    }
+
+
+def test_all_stream_when_one_leads_and_the_others_follow():
+    assert patroni.all_streaming(CLUSTER, list(MEMBERS))
+    assert not patroni.all_streaming(CLUSTER, [*MEMBERS, "db4"])
+    assert not patroni.all_streaming(_changed("db3", state="starting"), list(MEMBERS))
+    assert not patroni.all_streaming(_changed("db1", role="replica"), list(MEMBERS))
+    assert not patroni.all_streaming({}, list(MEMBERS))
+
+
+@pytest.mark.parametrize(
+    ("cluster", "synchronous", "expected"),
+    [
+        (CLUSTER, True, "db2"),
+        (CLUSTER, False, "db2"),
+        (_changed("db2", role="replica"), True, ""),
+        (_changed("db2", role="replica"), False, "db2"),
+        (_changed("db2", state="starting"), True, ""),
+        (_changed("db2", lag="unknown"), True, ""),
+    ],
+)
+def test_the_candidate_of_a_switchover(cluster, synchronous, expected):
+    assert patroni.candidate(cluster, synchronous) == expected
+
+
+def test_the_leader_restarts_last():
+    assert patroni.restart_order(CLUSTER, ["db1", "db2", "db3"]) == ["db3", "db2", "db1"]
+    assert patroni.restart_order(CLUSTER, ["db1"]) == ["db1"]
+    assert patroni.restart_order(CLUSTER, []) == []
+
+
+def test_members_of_etcd_that_are_away():
+    up, down = ({"endpoint": f"https://{name}:2379", "health": health} for name, health in (("a", True), ("b", False)))
+    assert patroni.etcd_problems([up, up, up]) == []
+    assert patroni.etcd_problems([]) == []
+    (only,) = patroni.etcd_problems([up, up, down])
+    assert only.startswith("etcd does not answer at https://b:2379.")
+    assert "lost its majority: 2 of 3" in patroni.etcd_problems([up, down, down])[-1]

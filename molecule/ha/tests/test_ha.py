@@ -1,0 +1,396 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Patroni cluster that site.yml made of bare hosts, with a real Backstage; and what it does when something fails.
+
+The tests run in the order of this file. DRILLS=all adds the drills that take longest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import statistics
+import time
+
+import pytest
+import yaml
+from ansible_collections.devportal.backstage.molecule.ha.tests.cluster import (
+    DATABASES,
+    PORTALS,
+    PREFIX,
+    TLS,
+    Cluster,
+    Writers,
+    cut_off,
+    docker,
+    kill_leader,
+    killed_playbook,
+    reconnect,
+    run_playbook,
+    shell,
+    start_host,
+    wait,
+)
+from ansible_collections.devportal.backstage.molecule.shared.tests.plugin import play
+
+SITE = "devportal.backstage.site"
+MOST_TASKS = {"db1": 24, "db2": 23, "db3": 23, "portal": 17, "portal2": 17}
+long = pytest.mark.skipif(os.environ.get("DRILLS") != "all", reason="make drills runs it")
+
+
+@pytest.fixture(scope="module")
+def wanted(hosts):
+    return hosts["db1"][1]
+
+
+@pytest.fixture(scope="module")
+def cluster(wanted):
+    return Cluster(wanted)
+
+
+@pytest.fixture(scope="module")
+def uids(cluster):
+    """The uids of the catalog before anything failed."""
+    return cluster.wait_uids()
+
+
+def _recap(text):
+    lines = re.findall(r"^(\w+) +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", text, re.M)
+    return {name: tuple(map(int, counts)) for name, *counts in lines}
+
+
+def test_the_second_run_is_short_and_changes_nothing(runs):
+    second = [run for run in runs if run["playbook"] == "converge.yml"][-1]
+    assert second["hosts"].keys() == MOST_TASKS.keys()
+    for name, counted in second["hosts"].items():
+        assert (counted["changed"], counted["failures"], counted["unreachable"]) == (0, 0, 0)
+        assert 0 < counted["tasks"] <= MOST_TASKS[name], counted
+
+
+def test_the_members(cluster):
+    cluster.wait_healthy()
+    for host in DATABASES:
+        assert cluster.sql("SHOW max_connections", host=host) == ["60"]
+        assert cluster.sql("SHOW shared_buffers", host=host) == ["64MB"]
+        assert cluster.sql("SHOW data_checksums", host=host) == cluster.sql("SHOW data_checksums", host="db1")
+        assert shell(host, "systemctl is-enabled etcd patroni@17-main").split() == ["enabled", "enabled"]
+        # Debian's tools know whose cluster it is.
+        assert "online,patroni" in shell(host, "pg_lsclusters")
+
+
+def test_backstage_reaches_the_leader_by_the_loopback_address(cluster, uids):
+    for portal in PORTALS:
+        env = shell(portal, "cat /etc/backstage/backstage.env")
+        assert "POSTGRES_HOST=127.0.0.1" in env.replace('"', "").replace("'", "")
+        assert shell(portal, "ss -Htln sport = 5432 | awk '{print $4}'") == "127.0.0.1:5432"
+        assert shell(portal, "stat -c '%U %a' /run/haproxy/backstage.sock") == "root 600"
+    assert len(uids) == 3
+
+
+def test_rest_api_and_etcd_are_closed_without_a_certificate(cluster):
+    address = shell("db1", "hostname -I").split()[0]
+    patch = f"curl -sk -o /dev/null -w '%{{http_code}}' -X PATCH -d '{{}}' https://{address}:8008/config"
+    assert shell("db1", patch) in ("401", "403")
+    certificate = f"--cert {TLS}/server.crt --key {TLS}/server.key"
+    assert shell("db1", f"{patch} {certificate}") == "401"
+    assert shell("db1", f"{patch} -u patroni:wrong {certificate}") == "401"
+    for url in (f"http://{address}:2379/version", f"https://{address}:2379/version"):
+        assert shell("db1", f"curl -sk -o /dev/null -w '%{{http_code}}' {url}", check=False) in ("000", "400")
+    assert "etcdserver" in shell("db1", f"curl -sk {certificate} https://{address}:2379/version")
+
+
+def test_no_password_is_readable(cluster, wanted):
+    names = ("replication_password", "rewind_password", "api_password")
+    secrets = [wanted[f"backstage_postgresql_ha_{name}"] for name in names]
+    for host in DATABASES:
+        found = shell(host, "find /etc /var/log /var/lib/postgresql /tmp /run -xdev -type f -perm -o+r -exec cat {} +")
+        shown = found + shell(host, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; journalctl --no-pager")
+        assert not [secret for secret in secrets if secret in shown or json.dumps(secret) in shown]
+
+
+def test_verify_reports_nothing(uids):
+    done = play("devportal.backstage.verify")
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "Backstage would start." in done.stdout
+
+
+def test_verify_reports_a_replica_that_cannot_be_promoted(cluster):
+    """All is green until the first failover, except this."""
+    replica = next(name for name, member in cluster.members().items() if member["role"] == "replica")
+    rule = "host replication replicator 127.0.0.1/32 scram-sha-256"
+    file = "/etc/patroni/17-main.yml"
+    shell(replica, f"cp -p {file} /root/ && sed -i '/- {rule.replace('/', '.')}/d' {file}")
+    shell(replica, "systemctl restart patroni@17-main")
+    try:
+        wait(cluster.is_healthy, 180, cluster.members)
+        done = play("devportal.backstage.verify")
+        assert done.returncode == 2, done.stdout[-5000:]
+        assert f"{replica} cannot be promoted: it does not know its timeline" in done.stdout
+    finally:
+        shell(replica, f"mv /root/17-main.yml {file} && systemctl restart patroni@17-main")
+    cluster.wait_healthy()
+
+
+def test_a_switchover(cluster, uids):
+    before, next_leader = cluster.leader(), cluster.synchronous()
+    with Writers(cluster) as writers:
+        done = play("devportal.backstage.switchover")
+        assert done.returncode == 0, done.stdout[-5000:]
+        time.sleep(5)
+    print(f"switchover: gap {writers.check():.1f} s, {writers.visits}")
+    assert cluster.leader() == next_leader != before
+    assert cluster.wait_uids() == uids
+
+
+def test_a_run_changes_nothing_whoever_leads(cluster):
+    done = play(SITE)
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert set(_recap(done.stdout).values()) == {(0, 0, 0)}, done.stdout[-6000:]
+
+
+def test_the_leader_is_killed(cluster, uids):
+    with Writers(cluster) as writers:
+        before = kill_leader(cluster)
+        wait(lambda: cluster.leader() not in ("", before), 4 * cluster.ttl, cluster.members)
+        time.sleep(5)
+        start_host(before)
+        cluster.wait_healthy()
+    print(f"leader killed: gap {writers.check():.1f} s, {writers.visits}")
+    assert cluster.wait_uids() == uids
+
+
+def test_the_postmaster_is_killed(cluster, uids):
+    with Writers(cluster) as writers:
+        leader = cluster.leader()
+        shell(leader, "kill -9 $(head -1 /var/lib/postgresql/17/main/postmaster.pid)")
+        time.sleep(5)
+        cluster.wait_healthy()
+    print(f"postmaster killed: gap {writers.check():.1f} s, {writers.visits}")
+    assert cluster.wait_uids() == uids
+
+
+def test_the_proxy_is_restarted(cluster, uids):
+    with Writers(cluster) as writers:
+        for portal in PORTALS:
+            shell(portal, "systemctl restart haproxy")
+        time.sleep(5)
+    print(f"proxy restarted: gap {writers.check(seconds=15):.1f} s, {writers.visits}")
+    assert cluster.wait_uids() == uids
+
+
+def test_a_replaced_host_joins_by_running_the_playbook(cluster, uids):
+    """Neither etcd nor PostgreSQL has its data there."""
+    lost = next(name for name, member in cluster.members().items() if member["role"] == "replica")
+    with Writers(cluster, visitor=False) as writers:
+        shell(lost, "systemctl stop patroni@17-main etcd; rm -rf /var/lib/etcd/backstage /etc/patroni/17-main.yml")
+        shell(lost, "pg_dropcluster 17 main || rm -rf /var/lib/postgresql/17/main /etc/postgresql/17/main")
+        done = play(SITE)
+        assert done.returncode == 0, done.stdout[-6000:]
+        cluster.wait_healthy()
+    print(f"host replaced: gap {writers.check():.1f} s")
+    assert cluster.wait_uids() == uids
+
+
+@long
+def test_a_member_of_etcd_is_lost(cluster, uids):
+    with Writers(cluster) as writers:
+        leader = cluster.leader()
+        shell(leader, "systemctl stop etcd")
+        time.sleep(cluster.ttl + 10)
+        done = play("devportal.backstage.verify")
+        assert done.returncode == 2
+        assert "etcd does not answer at" in done.stdout
+        shell(leader, "systemctl start etcd")
+        cluster.wait_healthy()
+    print(f"etcd member lost: gap {writers.check():.1f} s, {writers.visits}")
+    assert cluster.wait_uids() == uids
+
+
+@long
+def test_the_majority_of_etcd_is_lost_and_comes_back(cluster, uids):
+    with Writers(cluster) as writers:
+        for host in DATABASES[1:]:
+            shell(host, "systemctl stop etcd")
+        time.sleep(2 * cluster.ttl)
+        back = time.time()
+        for host in DATABASES[1:]:
+            shell(host, "systemctl start --no-block etcd")
+        cluster.wait_healthy()
+        time.sleep(5)
+    # With failsafe_mode the leader goes on, as long as it reaches all replicas.
+    print(f"etcd's majority lost: gap {writers.gap():.1f} s, after it was back {writers.gap(after=back):.1f} s")
+    writers.check()
+    assert cluster.wait_uids() == uids
+
+
+@long
+def test_the_leader_is_cut_off(cluster, uids, hosts):
+    with Writers(cluster) as writers:
+        before = cluster.leader()
+        cut_off(before)
+        others = [host for host in DATABASES if host != before]
+        wait(
+            lambda: [
+                host
+                for host in others
+                if shell(host, "pg_lsclusters -h | grep -c ' online,patroni '", check=False) == "1"
+            ],
+            4 * cluster.ttl,
+            "no leader among the others",
+        )
+        time.sleep(3 * cluster.ttl)
+        reconnect(before, hosts[before][1]["container_address"])
+        cluster.wait_healthy()
+    print(f"leader cut off: gap {writers.check():.1f} s, {writers.visits}")
+    assert cluster.leader() != before
+    assert cluster.wait_uids() == uids
+
+
+SMALL_DISK = """
+set -e
+systemctl stop patroni@17-main
+mv "$1" "$1.moved"
+install -d -o postgres -g postgres -m 700 "$1"
+size=$(($(du -sm "$1.moved" | cut -f1) + 120))m
+mount -t tmpfs -o "size=$size,mode=700,uid=$(id -u postgres),gid=$(id -g postgres)" tmpfs "$1"
+cp -a "$1.moved/." "$1/"
+rm -rf "$1.moved"
+systemctl start patroni@17-main
+"""
+OWN_DISK = """
+set -e
+systemctl stop patroni@17-main
+cp -a "$1" "$1.moved"
+umount "$1"
+rmdir "$1"
+mv "$1.moved" "$1"
+systemctl start patroni@17-main
+"""
+
+
+@long
+def test_the_disk_of_the_leader_is_full(cluster, uids):
+    """The synchronous replica gets a small file system of its own, becomes the leader, and has no room left."""
+    data, host = "/var/lib/postgresql/17/main", cluster.synchronous()
+    shell(host, SMALL_DISK, data)
+    cluster.wait_healthy()
+    while cluster.leader() != host:
+        # Until it is the synchronous one again, others take turns.
+        if cluster.synchronous() == host:
+            done = play("devportal.backstage.switchover")
+            assert done.returncode == 0, done.stdout[-3000:]
+        else:
+            shell(cluster.synchronous(), "systemctl restart patroni@17-main")
+        cluster.wait_healthy()
+    with Writers(cluster) as writers:
+        shell(host, f"dd if=/dev/zero of={data}/fill bs=1M 2>/dev/null", check=False)
+        wait(lambda: cluster.leader() not in ("", host), 300, cluster.members)
+        time.sleep(5)
+        shell(host, f"rm {data}/fill")
+        cluster.wait_healthy()
+    print(f"disk full: gap {writers.check(seconds=1e9):.1f} s, {writers.visits}")
+    assert cluster.wait_uids() == uids
+    shell(host, OWN_DISK, data)
+    cluster.wait_healthy()
+
+
+@long
+def test_a_rotation_during_a_failover(cluster, uids):
+    """It ends in a working state, whether it succeeded or was rolled back."""
+    before = kill_leader(cluster)
+    done = play("devportal.backstage.rotate_password", backstage_postgresql_password="rotated in a failover")
+    start_host(before)
+    cluster.wait_healthy()
+    print(f"rotation during a failover: exit code {done.returncode}")
+    assert cluster.wait_uids() == uids
+    for password in ("rotated in a failover", cluster.password):
+        done = play("devportal.backstage.rotate_password", backstage_postgresql_password=password)
+        assert done.returncode == 0, done.stdout[-5000:]
+        assert cluster.wait_uids() == uids
+
+
+@long
+def test_twenty_failovers_in_a_row(cluster, uids):
+    """FAILOVERS says how many."""
+    gaps = []
+    for number in range(int(os.environ.get("FAILOVERS") or 20)):
+        with Writers(cluster, visitor=False) as writers:
+            before = kill_leader(cluster)
+            wait(lambda leader=before: cluster.leader() not in ("", leader), 4 * cluster.ttl, cluster.members)
+            time.sleep(3)
+            start_host(before)
+            cluster.wait_healthy()
+        gaps.append(writers.check())
+        print(
+            f"failover {number + 1}: {before}, gap {gaps[-1]:.1f} s, {len(writers.acknowledged)} acknowledged, 0 lost"
+        )
+    print(f"{len(gaps)} failovers: median gap {statistics.median(gaps):.1f} s, worst {max(gaps):.1f} s")
+    assert cluster.wait_uids() == uids
+
+
+@pytest.fixture
+def single(cluster, tmp_path):
+    """A function that leaves one host with a cluster of site.yml and 1000 rows, and two bare hosts."""
+    inventory = tmp_path / "inventory.json"
+    scenario = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+    text = (scenario / "inventory.yml").read_text(encoding="utf-8")
+
+    def reset():
+        for host in DATABASES:
+            shell(host, RESET)
+        variables = yaml.safe_load(text)["all"]["vars"]
+        kept = {name: value for name, value in variables.items() if "_ha" not in name and "app_config" not in name}
+        hosts = {"db1": {"ansible_host": f"{PREFIX}db1"}}
+        inventory.write_text(json.dumps({"all": {"children": {"backstage_database": {"hosts": hosts}}, "vars": kept}}))
+        done = run_playbook(SITE, inventory)
+        assert done.returncode == 0, done.stdout[-5000:]
+        cluster.sql("CREATE TABLE public.kept AS SELECT generate_series(1, 1000) AS number", host="db1")
+
+    return reset
+
+
+RESET = """
+systemctl stop patroni@17-main etcd 2>/dev/null
+systemctl disable patroni@17-main etcd 2>/dev/null
+pg_dropcluster --stop 17 main 2>/dev/null
+rm -rf /var/lib/postgresql/17 /etc/postgresql/17 /etc/patroni/*-*.yml /etc/patroni/dcs.yml /var/lib/etcd/backstage
+rm -rf /etc/default/etcd /etc/backstage-etcd-tls /etc/backstage-postgresql-tls /etc/postgresql-common/createcluster.d/*
+true
+"""
+
+
+def _converted(cluster):
+    cluster.wait_healthy()
+    rows = "SELECT count(*), sum(number) FROM public.kept"
+    assert [cluster.sql(rows, host=host) for host in DATABASES] == [["1000|500500"]] * 3
+
+
+def test_a_single_host_with_data_becomes_a_cluster(cluster, single):
+    single()
+    done = play(SITE)
+    assert done.returncode == 0, done.stdout[-6000:]
+    _converted(cluster)
+
+
+@long
+def test_a_conversion_that_is_killed_goes_on_with_the_next_run(cluster, single):
+    """At every fifth task of the conversion; BOUNDARIES=1 for every one."""
+    step, number, killed = int(os.environ.get("BOUNDARIES") or 5), 1, True
+    while killed:
+        single()
+        killed = killed_playbook(SITE, "PLAY [Configure the database]", number)
+        done = play(SITE)
+        assert done.returncode == 0, f"killed at {killed}: {done.stdout[-6000:]}"
+        _converted(cluster)
+        print(f"killed at task {number}, {killed}: converted by the next run")
+        number += step
+
+
+def test_the_containers_are_all_there():
+    """The last test: nothing was left away."""
+    assert sorted(name for name in docker("ps", "--format", "{{.Names}}").split() if name.startswith(PREFIX)) == sorted(
+        PREFIX + name for name in (*DATABASES, *PORTALS)
+    )
