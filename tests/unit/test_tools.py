@@ -147,7 +147,7 @@ def test_credentials_of_apt_go_where_its_mirror_goes_if_they_can_be_read(tools, 
     (credentials / "root-only.conf").symlink_to(tmp_path / "nowhere")
     monkeypatch.setattr(images, "_CREDENTIALS", credentials)
     monkeypatch.setattr(images, "_mirrors", lambda _release: mirrors)
-    images._etc(tmp_path / "image", "trixie")
+    images.etc(tmp_path / "image", "trixie")
     assert [path.name for path in (tmp_path / "image").rglob("*.conf")] == copied
 
 
