@@ -314,6 +314,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import reported_by
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, owned, secret_names
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import DEFAULT_PORT
 
 
 def _show_what_is_no_secret(module: AnsibleModule) -> None:
@@ -333,7 +334,7 @@ def main() -> None:
             "env_format": {"type": "str", "choices": list(env_file.FORMATS), "default": "dotenv"},
             "credentials": {"type": "str", "choices": list(CREDENTIALS), "default": "env"},
             "host": {"type": "str"},
-            "port": {"type": "str", "default": "5432"},
+            "port": {"type": "str", "default": str(DEFAULT_PORT)},
             "user": {"type": "str", "default": "postgres"},
             "password": {"type": "str", "no_log": True},
             **{f"{key}_variable": {"type": "str", "default": name, "no_log": False} for key, name in VARIABLES.items()},
