@@ -329,6 +329,12 @@ def secret(value: Any) -> Iterable[str]:
         yield "begins or ends with white space. Choose another password."
 
 
+def schedule(value: Any) -> Iterable[str]:
+    """A calendar expression of systemd, whose own program checks the rest of it on the host."""
+    if not value.strip():
+        yield "is empty. Set a calendar expression of systemd, such as Sun *-*-* 01:00."
+
+
 _ENDPOINT = pattern(r"[A-Za-z0-9.-]+:[0-9]{1,5}", "is not an address of etcd. Write it as host:port.")
 RULES: Mapping[str, Rule] = {
     "backstage_app_config_ca": authority,
@@ -358,6 +364,18 @@ RULES: Mapping[str, Rule] = {
     "backstage_app_config_user": database_user,
     "backstage_app_config_user_variable": _VARIABLE,
     "backstage_postgresql_access_rules": access,
+    "backstage_postgresql_backup_max_age": number(0, 87600),
+    "backstage_postgresql_backup_max_test_age": number(0, 36500),
+    "backstage_postgresql_backup_passphrase": secret,
+    "backstage_postgresql_backup_repository": path,
+    "backstage_postgresql_backup_retention_full": number(1, 9999999),
+    "backstage_postgresql_backup_schedule_diff": schedule,
+    "backstage_postgresql_backup_schedule_full": schedule,
+    "backstage_postgresql_backup_stanza": pattern(
+        r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", 'is not a name of a stanza. Use letters, digits, "-" and "_".'
+    ),
+    "backstage_postgresql_backup_test_directory": lambda value: path(value) if value else (),
+    "backstage_postgresql_backup_timeout": number(1, 864000),
     "backstage_postgresql_cluster": pattern(
         r"[A-Za-z0-9_.]{1,63}", 'is not a name of a cluster. Use letters, digits, "_" and ".".'
     ),

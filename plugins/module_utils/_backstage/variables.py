@@ -23,6 +23,11 @@ PROVIDERS = ("packages", "container", "external")
 SHARED: Mapping[str, Option] = {
     "backstage_database_provider": {"type": "str", "choices": PROVIDERS},
     "backstage_postgresql_host": {"type": "str"},
+    # Of the playbooks backup.yml, restore.yml and upgrade.yml.
+    "backstage_postgresql_backup_kind": {"type": "str", "choices": ("full", "diff", "incr")},
+    "backstage_postgresql_restore_time": {"type": "str"},
+    "backstage_postgresql_restore_confirmed": {"type": "bool"},
+    "backstage_postgresql_restore_remove_former": {"type": "bool"},
 }
 REPORTED = ("backstage_database_connection", "backstage_app_config_check")
 
@@ -30,6 +35,11 @@ REPORTED = ("backstage_database_connection", "backstage_app_config_check")
 def prefixes(roles: Iterable[str]) -> tuple[str, ...]:
     """How the names begin that belong to this collection."""
     return (*(f"{role}_" for role in roles), "backstage_database_")
+
+
+def is_on(value: Any) -> bool:
+    """Whether a boolean variable, which may be a string of the command line, is true."""
+    return str(value).lower() in ("true", "yes", "on", "1", "y", "t")
 
 
 def is_result(value: Any) -> bool:
@@ -63,6 +73,15 @@ def _pairs(values: Mapping[str, Any]) -> Iterable[str]:
     user, owner = values.get("backstage_postgresql_user"), values.get("backstage_postgresql_owner")
     if owner and user == owner:
         yield "backstage_postgresql_owner: is the database user. Choose another name for the NOLOGIN owner role."
+    provider = values.get("backstage_database_provider", "packages")
+    if is_on(values.get("backstage_postgresql_backup")):
+        if provider != "packages":
+            yield (
+                f"backstage_postgresql_backup: is not supported with backstage_database_provider {provider}. "
+                "Set it to false."
+            )
+        elif is_on(values.get("backstage_postgresql_ha")):
+            yield "backstage_postgresql_backup: is not supported with backstage_postgresql_ha. Set it to false."
     names = [value for key, value in sorted(values.items()) if key.endswith("_variable")]
     for name in sorted({str(name) for name in names if names.count(name) > 1}):
         yield f"backstage_app_config_*_variable: {name} is there twice. Choose another name for one of them."

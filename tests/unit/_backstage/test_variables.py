@@ -86,3 +86,12 @@ def test_every_rule_is_for_a_variable():
 def test_names_that_are_not_the_collections():
     assert "backstage_service_" in variables.prefixes(role_options.by_role())
     assert not "backstage_app_dir".startswith(variables.prefixes(role_options.by_role()))
+
+
+def test_a_backup_needs_a_server_of_packages():
+    values = {"backstage_postgresql_backup": True}
+    assert variables.problems(values, OPTIONS) == []
+    for more in ({"backstage_database_provider": "container"}, {"backstage_postgresql_ha": True}):
+        (problem,) = variables.problems({**values, **more}, OPTIONS)
+        assert problem.startswith("backstage_postgresql_backup: is not supported with ")
+    assert variables.problems({"backstage_database_provider": "external"}, OPTIONS) == []
