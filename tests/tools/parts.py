@@ -116,6 +116,9 @@ def drills() -> int:
     codes = [_pytest("tests/integration/test_failure_drills.py"), hosts()]
     env = common.environment(ANSIBLE_COLLECTIONS_PATH=str(common.INSTALLED))
     codes.append(common.run([str(common.PYTHON), "tests/drills/kills.py"], cwd=common.TREE, env=env))
+    # The cluster's are tests of its scenario.
+    os.environ["SCENARIO"] = "ha"
+    codes.append(molecule())
     return 1 if any(codes) else 0
 
 

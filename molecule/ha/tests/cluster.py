@@ -32,6 +32,8 @@ SUBNET_NETWORK = "devportal-ha"
 CATALOG = "http://127.0.0.1:7007/api/catalog/entities"
 READINESS = "http://127.0.0.1:7007/.backstage/health/v1/readiness"
 TLS = "/etc/backstage-postgresql-tls"
+# What conftest.py shows at the end.
+FIGURES = []
 GET = """
 import sys, urllib.request
 print(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode())
@@ -41,10 +43,18 @@ print(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode())
 def shell(host, script, *arguments, check=True, timeout=300):
     """Run a script in the container of a host; its output."""
     command = ["docker", "exec", PREFIX + host, "sh", "-c", script, "sh", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout, stdin=-3)
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", timeout=timeout, stdin=-3, check=False
+    )
     if check and done.returncode:
         raise AssertionError(f"{host}: {script}: {done.stdout}{done.stderr}")
     return done.stdout.strip()
+
+
+def figure(text):
+    """Keep what a drill measured, with the load of the machine."""
+    FIGURES.append(f"{text} (load {os.getloadavg()[0]:.0f})")
+    print(FIGURES[-1])
 
 
 def docker(*command):

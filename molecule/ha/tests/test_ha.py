@@ -26,6 +26,7 @@ from ansible_collections.devportal.backstage.molecule.ha.tests.cluster import (
     Writers,
     cut_off,
     docker,
+    figure,
     kill_leader,
     killed_playbook,
     reconnect,
@@ -42,13 +43,13 @@ long = pytest.mark.skipif(os.environ.get("DRILLS") != "all", reason="make drills
 
 
 @pytest.fixture(scope="module")
-def wanted(hosts):
+def variables(hosts):
     return hosts["db1"][1]
 
 
 @pytest.fixture(scope="module")
-def cluster(wanted):
-    return Cluster(wanted)
+def cluster(variables):
+    return Cluster(variables)
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +79,18 @@ def test_the_members(cluster):
         assert cluster.sql("SHOW data_checksums", host=host) == cluster.sql("SHOW data_checksums", host="db1")
         assert shell(host, "systemctl is-enabled etcd patroni@17-main").split() == ["enabled", "enabled"]
         # Debian's tools know whose cluster it is.
-        assert "online,patroni" in shell(host, "pg_lsclusters")
+        assert re.search(r" online(,recovery)?,patroni ", shell(host, "pg_lsclusters"))
 
 
 def test_backstage_reaches_the_leader_by_the_loopback_address(cluster, uids):
     for portal in PORTALS:
         env = shell(portal, "cat /etc/backstage/backstage.env")
         assert "POSTGRES_HOST=127.0.0.1" in env.replace('"', "").replace("'", "")
-        assert shell(portal, "ss -Htln sport = 5432 | awk '{print $4}'") == "127.0.0.1:5432"
+        # Address and port of the sockets that listen on 5432, in hexadecimal digits.
+        assert (
+            shell(portal, "awk '$4 == \"0A\" && $2 ~ /:1538$/ {print $2}' /proc/net/tcp /proc/net/tcp6")
+            == "0100007F:1538"
+        )
         assert shell(portal, "stat -c '%U %a' /run/haproxy/backstage.sock") == "root 600"
     assert len(uids) == 3
 
@@ -102,13 +107,22 @@ def test_rest_api_and_etcd_are_closed_without_a_certificate(cluster):
     assert "etcdserver" in shell("db1", f"curl -sk {certificate} https://{address}:2379/version")
 
 
-def test_no_password_is_readable(cluster, wanted):
+def test_no_password_is_readable(variables):
     names = ("replication_password", "rewind_password", "api_password")
-    secrets = [wanted[f"backstage_postgresql_ha_{name}"] for name in names]
+    secrets = [variables[f"backstage_postgresql_ha_{name}"] for name in names]
     for host in DATABASES:
         found = shell(host, "find /etc /var/log /var/lib/postgresql /tmp /run -xdev -type f -perm -o+r -exec cat {} +")
         shown = found + shell(host, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; journalctl --no-pager")
         assert not [secret for secret in secrets if secret in shown or json.dumps(secret) in shown]
+
+
+def test_a_major_upgrade_is_rejected(cluster):
+    before = cluster.members()
+    done = play(SITE, backstage_postgresql_version="18", backstage_postgresql_repository="pgdg")
+    assert done.returncode == 2
+    assert "18 is not the version of the cluster, 17, and a cluster under Patroni is not upgraded" in done.stdout
+    assert all(counts[0] == 0 for counts in _recap(done.stdout).values()), done.stdout[-3000:]
+    assert cluster.members().keys() == before.keys()
 
 
 def test_verify_reports_nothing(uids):
@@ -140,7 +154,7 @@ def test_a_switchover(cluster, uids):
         done = play("devportal.backstage.switchover")
         assert done.returncode == 0, done.stdout[-5000:]
         time.sleep(5)
-    print(f"switchover: gap {writers.check():.1f} s, {writers.visits}")
+    figure(f"switchover: gap {writers.check():.1f} s, {writers.visits}")
     assert cluster.leader() == next_leader != before
     assert cluster.wait_uids() == uids
 
@@ -151,6 +165,19 @@ def test_a_run_changes_nothing_whoever_leads(cluster):
     assert set(_recap(done.stdout).values()) == {(0, 0, 0)}, done.stdout[-6000:]
 
 
+def test_a_setting_that_requires_a_restart(cluster, uids):
+    """Replicas take turns, the leader comes last, by a switchover; the next test has the inventory's value again."""
+    settings = {"max_connections": 60, "shared_buffers": "72MB"}
+    before = cluster.leader()
+    with Writers(cluster) as writers:
+        done = play(SITE, backstage_postgresql_settings=settings)
+        assert done.returncode == 0, done.stdout[-6000:]
+    figure(f"rolling restart: gap {writers.check():.1f} s, {writers.visits}")
+    assert [cluster.sql("SHOW shared_buffers", host=host) for host in DATABASES] == [["72MB"]] * 3
+    assert cluster.leader() != before
+    assert cluster.wait_uids() == uids
+
+
 def test_the_leader_is_killed(cluster, uids):
     with Writers(cluster) as writers:
         before = kill_leader(cluster)
@@ -158,7 +185,7 @@ def test_the_leader_is_killed(cluster, uids):
         time.sleep(5)
         start_host(before)
         cluster.wait_healthy()
-    print(f"leader killed: gap {writers.check():.1f} s, {writers.visits}")
+    figure(f"leader killed: gap {writers.check():.1f} s, {writers.visits}")
     assert cluster.wait_uids() == uids
 
 
@@ -168,7 +195,7 @@ def test_the_postmaster_is_killed(cluster, uids):
         shell(leader, "kill -9 $(head -1 /var/lib/postgresql/17/main/postmaster.pid)")
         time.sleep(5)
         cluster.wait_healthy()
-    print(f"postmaster killed: gap {writers.check():.1f} s, {writers.visits}")
+    figure(f"postmaster killed: gap {writers.check():.1f} s, {writers.visits}")
     assert cluster.wait_uids() == uids
 
 
@@ -177,7 +204,7 @@ def test_the_proxy_is_restarted(cluster, uids):
         for portal in PORTALS:
             shell(portal, "systemctl restart haproxy")
         time.sleep(5)
-    print(f"proxy restarted: gap {writers.check(seconds=15):.1f} s, {writers.visits}")
+    figure(f"proxy restarted: gap {writers.check(seconds=15):.1f} s, {writers.visits}")
     assert cluster.wait_uids() == uids
 
 
@@ -190,7 +217,7 @@ def test_a_replaced_host_joins_by_running_the_playbook(cluster, uids):
         done = play(SITE)
         assert done.returncode == 0, done.stdout[-6000:]
         cluster.wait_healthy()
-    print(f"host replaced: gap {writers.check():.1f} s")
+    figure(f"host replaced: gap {writers.check():.1f} s")
     assert cluster.wait_uids() == uids
 
 
@@ -205,7 +232,7 @@ def test_a_member_of_etcd_is_lost(cluster, uids):
         assert "etcd does not answer at" in done.stdout
         shell(leader, "systemctl start etcd")
         cluster.wait_healthy()
-    print(f"etcd member lost: gap {writers.check():.1f} s, {writers.visits}")
+    figure(f"etcd member lost: gap {writers.check():.1f} s, {writers.visits}")
     assert cluster.wait_uids() == uids
 
 
@@ -221,7 +248,7 @@ def test_the_majority_of_etcd_is_lost_and_comes_back(cluster, uids):
         cluster.wait_healthy()
         time.sleep(5)
     # With failsafe_mode the leader goes on, as long as it reaches all replicas.
-    print(f"etcd's majority lost: gap {writers.gap():.1f} s, after it was back {writers.gap(after=back):.1f} s")
+    figure(f"etcd's majority lost: gap {writers.gap():.1f} s, after it was back {writers.gap(after=back):.1f} s")
     writers.check()
     assert cluster.wait_uids() == uids
 
@@ -244,7 +271,7 @@ def test_the_leader_is_cut_off(cluster, uids, hosts):
         time.sleep(3 * cluster.ttl)
         reconnect(before, hosts[before][1]["container_address"])
         cluster.wait_healthy()
-    print(f"leader cut off: gap {writers.check():.1f} s, {writers.visits}")
+    figure(f"leader cut off: gap {writers.check():.1f} s, {writers.visits}")
     assert cluster.leader() != before
     assert cluster.wait_uids() == uids
 
@@ -291,7 +318,7 @@ def test_the_disk_of_the_leader_is_full(cluster, uids):
         time.sleep(5)
         shell(host, f"rm {data}/fill")
         cluster.wait_healthy()
-    print(f"disk full: gap {writers.check(seconds=1e9):.1f} s, {writers.visits}")
+    figure(f"disk full: gap {writers.check(seconds=1e9):.1f} s, {writers.visits}")
     assert cluster.wait_uids() == uids
     shell(host, OWN_DISK, data)
     cluster.wait_healthy()
@@ -304,7 +331,7 @@ def test_a_rotation_during_a_failover(cluster, uids):
     done = play("devportal.backstage.rotate_password", backstage_postgresql_password="rotated in a failover")
     start_host(before)
     cluster.wait_healthy()
-    print(f"rotation during a failover: exit code {done.returncode}")
+    figure(f"rotation during a failover: exit code {done.returncode}")
     assert cluster.wait_uids() == uids
     for password in ("rotated in a failover", cluster.password):
         done = play("devportal.backstage.rotate_password", backstage_postgresql_password=password)
@@ -327,7 +354,7 @@ def test_twenty_failovers_in_a_row(cluster, uids):
         print(
             f"failover {number + 1}: {before}, gap {gaps[-1]:.1f} s, {len(writers.acknowledged)} acknowledged, 0 lost"
         )
-    print(f"{len(gaps)} failovers: median gap {statistics.median(gaps):.1f} s, worst {max(gaps):.1f} s")
+    figure(f"{len(gaps)} failovers: median gap {statistics.median(gaps):.1f} s, worst {max(gaps):.1f} s")
     assert cluster.wait_uids() == uids
 
 
@@ -385,7 +412,7 @@ def test_a_conversion_that_is_killed_goes_on_with_the_next_run(cluster, single):
         done = play(SITE)
         assert done.returncode == 0, f"killed at {killed}: {done.stdout[-6000:]}"
         _converted(cluster)
-        print(f"killed at task {number}, {killed}: converted by the next run")
+        figure(f"killed at task {number}, {killed}: converted by the next run")
         number += step
 
 

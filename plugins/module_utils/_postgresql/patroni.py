@@ -228,12 +228,17 @@ def etcd_join(listing: str, name: str, peer_url: str) -> dict[str, Any]:
     }
 
 
-def all_streaming(cluster: Mapping[str, Any], wanted: Sequence[str]) -> bool:
-    """Whether one member of a cluster (`GET /cluster`) leads, and all others that are wanted stream from it."""
+def all_streaming(cluster: Mapping[str, Any], wanted: Sequence[str], synchronous: bool) -> bool:
+    """Whether one member of a cluster (`GET /cluster`) leads, all others that are wanted stream, one synchronously.
+
+    Args:
+        synchronous: whether one of them must do so.
+    """
     members = cluster.get("members", [])
     leaders = [member["name"] for member in members if member.get("role") == "leader"]
     streaming = {member["name"] for member in members if member.get("state") == "streaming"}
-    return len(leaders) == 1 and set(wanted) <= streaming | set(leaders)
+    follow = len(leaders) == 1 and set(wanted) <= streaming | set(leaders)
+    return follow and (not synchronous or bool(candidate(cluster, synchronous)))
 
 
 def candidate(cluster: Mapping[str, Any], synchronous: bool) -> str:

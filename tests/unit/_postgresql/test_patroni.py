@@ -170,11 +170,14 @@ def test_a_host_joins_a_running_etcd(members, remove, others):
 
 
 def test_all_stream_when_one_leads_and_the_others_follow():
-    assert patroni.all_streaming(CLUSTER, list(MEMBERS))
-    assert not patroni.all_streaming(CLUSTER, [*MEMBERS, "db4"])
-    assert not patroni.all_streaming(_changed("db3", state="starting"), list(MEMBERS))
-    assert not patroni.all_streaming(_changed("db1", role="replica"), list(MEMBERS))
-    assert not patroni.all_streaming({}, list(MEMBERS))
+    for synchronous in (True, False):
+        assert patroni.all_streaming(CLUSTER, list(MEMBERS), synchronous)
+        assert not patroni.all_streaming(CLUSTER, [*MEMBERS, "db4"], synchronous)
+        assert not patroni.all_streaming(_changed("db3", state="starting"), list(MEMBERS), synchronous)
+        assert not patroni.all_streaming(_changed("db1", role="replica"), list(MEMBERS), synchronous)
+        assert not patroni.all_streaming({}, list(MEMBERS), synchronous)
+        without = _changed("db2", role="replica")
+        assert patroni.all_streaming(without, list(MEMBERS), synchronous) is not synchronous
 
 
 @pytest.mark.parametrize(
