@@ -64,8 +64,13 @@ def database_host(app: str, groups: Groups, hostvars: HostVars) -> str:
 
 
 def app_hosts(server: str, groups: Groups, hostvars: HostVars) -> list[str]:
-    """The app hosts that use a database host, in the inventory's order."""
-    return [app for app in groups.get(APPS) or [] if database_host(app, groups, hostvars) == server]
+    """The app hosts that use a database host, in the inventory's order; those with a proxy use every member."""
+    servers = groups.get(DATABASES) or []
+    return [
+        app
+        for app in groups.get(APPS) or []
+        if database_host(app, groups, hostvars) == server or (_has_proxy(app, hostvars) and server in servers)
+    ]
 
 
 def remote_app_hosts(server: str, groups: Groups, hostvars: HostVars) -> list[str]:

@@ -124,3 +124,9 @@ def test_the_proxy_of_a_patroni_cluster(inventory_, expected):
 
 def test_the_app_hosts_of_a_patroni_cluster_reach_it_through_their_proxy():
     assert topology.remote_app_hosts("d", *inventory(["d", "e", "f"], ["a"], d=HA)) == []
+
+
+def test_the_app_hosts_of_a_patroni_cluster_use_every_member():
+    groups, hostvars = inventory(["d", "e", "f"], ["a", "b"], a=HA, b=HA)
+    assert [topology.app_hosts(server, groups, hostvars) for server in "def"] == [["a", "b"]] * 3
+    assert topology.app_hosts("x", groups, hostvars) == []
