@@ -44,6 +44,17 @@ options:
       - Maximum number of seconds to wait. When it has passed, the start goes on; only the wait ends.
     type: int
     default: 120
+  progress_interval:
+    description:
+      - Number of seconds after which the last message of the log of O(service) is shown, again and again until the wait
+        ends. V(0) shows none.
+    type: int
+    default: 30
+  waited:
+    description:
+      - Number of seconds that previous calls have waited. They count towards O(timeout) and RV(seconds).
+    type: float
+    default: 0
   service:
     description: Systemd unit of the backend.
     type: str
@@ -155,6 +166,9 @@ def main() -> None:
             "url": {"type": "str"},
             "path": {"type": "str", "default": readiness.PATH},
             "timeout": {"type": "int", "default": 120},
+            # Read by the action plugin of this name, which divides the wait.
+            "progress_interval": {"type": "int", "default": 30},
+            "waited": {"type": "float", "default": 0},
             "service": {"type": "str"},
             "state": {"type": "str", "choices": ["ready", "started", "restarted"], "default": "ready"},
             "files": {"type": "list", "elements": "str", "default": []},
@@ -183,10 +197,13 @@ def main() -> None:
     with reported_by(module):
         if changed:
             Unit(service).start(again)
+    waited = module.params["waited"]
+    timeout = module.params["timeout"] - waited
     if service:
-        outcome = readiness.wait_for_service(service, module.params["timeout"], path)
+        outcome = readiness.wait_for_service(service, timeout, path)
     else:
-        outcome = readiness.wait(url or DEFAULT_URL, module.params["timeout"])
+        outcome = readiness.wait(url or DEFAULT_URL, timeout)
+    outcome.seconds += waited
     result = {"changed": changed, "ready": outcome.ready, "seconds": round(outcome.seconds, 1)}
     if not outcome.ready:
         module.fail_json(

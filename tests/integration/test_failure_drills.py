@@ -552,7 +552,7 @@ def complaint(text):
         found = re.search(pattern, text, re.MULTILINE)
         if found:
             break
-    line = found[1] if found else text.strip().splitlines()[-1]
+    line = found[1] if found else "".join(text.strip().splitlines()[-1:])
     line = re.sub(r"^(Error: Failed to instantiate service .*? threw an error, )*", "", line)
     return re.sub(r"(/[\w.@-]+){3,}", lambda match: "…/" + match[0].rsplit("/", 1)[1], line)[:300]
 
@@ -593,6 +593,7 @@ def test_both_say_the_same(name, servers, table, run_module, tmp_path):
         assert secret not in json.dumps(info, ensure_ascii=False)
 
 
+NOTHING = "nothing"
 # What stands in backend.listen, where PORT is a free one; None is where Backstage rejects it.
 LISTEN = {
     "a string with a host": ("127.0.0.1:PORT", ("127.0.0.1", "PORT")),
@@ -600,8 +601,13 @@ LISTEN = {
     "a port alone": ("PORT", ("::", "PORT")),
     "a mapping": ({"host": "127.0.0.2", "port": "PORT"}, ("127.0.0.2", "PORT")),
     "a mapping with an IPv6 address": ({"host": "::1", "port": "PORT"}, ("::1", "PORT")),
+    "a mapping with a port alone": ({"port": "PORT"}, ("::", "PORT")),
+    "nothing, and a port in baseUrl": (NOTHING, ("::", 7007)),
+    "a string with an empty port": ("127.0.0.1:", None),
     "a string with an IPv6 address": ("::1:PORT", None),
+    "a string with an IPv6 address in brackets": ("[::1]:PORT", None),
     "a number": (7008, None),
+    "a mapping with a port beyond TCP": ({"port": 70000}, None),
     "a mapping over a string": ({"port": "PORT"}, None),
 }
 
@@ -613,46 +619,83 @@ def test_both_listen_at_the_same_place(name, servers, tmp_path):
     emptied(server)
     server.query(CREATEDB)
     port = free_port()
-    text = json.dumps(written).replace("PORT", str(port))
-    files = {"app-config.local.yaml": f"backend: {{listen: {text}}}\n"} if "over" in name else {}
+    written = json.loads(json.dumps(written).replace("PORT", str(port)))
+    over = f"backend: {{listen: {json.dumps(written)}}}\n"
+    files = {"app-config.local.yaml": over} if "over" in name else {}
     environment = laid_out(tmp_path, server, Drill(True, files=files), port)
     if not files:
-        config = (tmp_path / "app-config.yaml").read_text().replace(f'"127.0.0.1:{port}"', text)
-        (tmp_path / "app-config.yaml").write_text(config)
+        config = json.loads((tmp_path / "app-config.yaml").read_text())
+        config["backend"]["listen"] = written
+        if written == NOTHING:
+            del config["backend"]["listen"]
+        (tmp_path / "app-config.yaml").write_text(json.dumps(config))
     root = config_loader.load(str(tmp_path), environment).root
+    expected = [(wanted[0], port if wanted[1] == "PORT" else wanted[1])] if wanted else []
+    if expected == [("::", 7007)] and tcp_ports.holder(7007, "", ()):
+        pytest.skip("another process has Backstage's default port")
     if wanted is None:
         with pytest.raises(CollectionError):
             listen_address.listen_address(root)
     else:
         told = listen_address.listen_address(root)
-        assert (told.host or "::", told.port) == (wanted[0], port)
+        assert [(told.host or "::", told.port)] == expected
     with backend(tmp_path, environment) as process:
         end = time.monotonic() + 60
         found = []
         while not found and process.poll() is None and time.monotonic() < end:
             found = tcp_ports.listeners_of([process.pid], tcp_ports.listeners())
-            if wanted is None and ready(7007):
+            if wanted is None and re.search("startup failed|Unhandled rejection", (tmp_path / "log").read_text()):
                 break
             time.sleep(0.2)
-        assert [(each.address, each.port) for each in found] == ([(wanted[0], port)] if wanted else [])
+        said = complaint((tmp_path / "log").read_text())
+        assert [(each.address, each.port) for each in found] == expected, said
+    assert wanted or re.search("listen|port", said, re.IGNORECASE), said
+
+
+@contextlib.contextmanager
+def another_program(folder, server, port):
+    """A program of any kind on the port; its process id."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        yield os.getpid()
+
+
+@contextlib.contextmanager
+def old_backstage(folder, server, port):
+    """A Backstage that somebody started by hand and forgot: it is ready, on the port that the new one will want."""
+    folder.mkdir()
+    environment = laid_out(folder, server, Drill(True), port)
+    with backend(folder, environment) as process:
+        end = time.monotonic() + 60
+        while not ready(port):
+            alive = process.poll() is None and time.monotonic() < end
+            assert alive, (folder / "log").read_text()
+            time.sleep(0.2)
+        yield process.pid
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the module asks for a path of root's")
-def test_both_say_that_the_port_is_taken(servers, tmp_path, run_module):
+@pytest.mark.parametrize(
+    "occupied", [another_program, old_backstage] if os.environ.get("DRILLS") == "all" else [another_program]
+)
+def test_both_say_that_the_port_is_taken(occupied, servers, tmp_path, run_module):
     server = servers["plain"]
     emptied(server)
     server.query(CREATEDB)
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        environment = laid_out(tmp_path, server, Drill(True), port)
-        asked = {"user": "root", "directory": str(tmp_path), "command": "/bin/true"}
-        asked |= {"env_file": "/etc/backstage/drill.env", "environment": environment}
+    port = free_port()
+    environment = laid_out(tmp_path, server, Drill(True), port)
+    asked = {"user": "root", "directory": str(tmp_path), "command": "/bin/true"}
+    asked |= {"env_file": "/etc/backstage/drill.env", "environment": environment}
+    with occupied(tmp_path / "other", server, port) as holder:
         refused = run_module("backstage_service", check=True, **asked)
-        starts, said = started(tmp_path, environment, port)
+        with backend(tmp_path, environment) as process:
+            end = time.monotonic() + 60
+            while "listen E" not in (log := (tmp_path / "log").read_text()):
+                alive = process.poll() is None and time.monotonic() < end
+                assert alive, log
+                time.sleep(0.2)
     assert refused["failed"]
-    assert f"port {port} is already used by process {os.getpid()} (" in refused["msg"]
-    assert not starts
-    assert f"listen EADDRINUSE: address already in use 127.0.0.1:{port}" in said
+    assert f"port {port} is already used by process {holder} (" in refused["msg"]
+    assert f"listen EADDRINUSE: address already in use 127.0.0.1:{port}" in complaint(log)
     assert not run_module("backstage_service", check=True, **asked)["failed"]

@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import shutil
+import time
 
 import common
 import engine
@@ -40,6 +41,8 @@ def playbook(name: str, inventory: str, *options: str) -> dict:
         ANSIBLE_PIPELINING="true",
         HOST_TASKS_FILE=str(record),
         DEMO=str(FOLDER),
+        # The image and the collection are there; without this, create.yml would build those of all scenarios.
+        DEVPORTAL_HOSTS_READY="1",
     )
     command = ["ansible-playbook", "--inventory", str(FILES / f"{inventory}.yml"), name, *options]
     if inventory == "localhost" and os.geteuid() == 0:
@@ -67,6 +70,28 @@ def _app_config() -> pathlib.Path:
     before = FOLDER / "before.yaml"
     shutil.copyfile(source, before)
     return before
+
+
+def _check_app_config() -> None:
+    """A dry run of the change on the file itself, so that an error names the user's own path, within seconds.
+
+    Raises:
+        common.Problem: the file cannot be changed; in the module's own words.
+    """
+    chosen = os.environ.get("APP_CONFIG")
+    if not chosen:
+        return
+    path = str(pathlib.Path(chosen).expanduser().resolve())
+    asked = {"path": path, "config_files": [path], "user": "postgres", "env_file": str(FOLDER / "none.env")}
+    env = common.environment(ANSIBLE_COLLECTIONS_PATH=str(common.INSTALLED))
+    command = ["ansible", "localhost", "--connection=local", "--check", "--one-line"]
+    command += ["--module-name=devportal.backstage.backstage_app_config", f"--args={json.dumps(asked)}"]
+    command += ["--extra-vars", json.dumps({"ansible_python_interpreter": str(common.PYTHON)})]
+    done = common.output(command, cwd=FOLDER, env=env)
+    found = done.stdout.partition("=>")[2].strip()
+    if done.returncode:
+        said = json.loads(found)["msg"] if found.startswith("{") else (done.stdout + done.stderr).strip()[-500:]
+        raise common.Problem(f"APP_CONFIG: {said}")
 
 
 def _host(inventory: str, before: pathlib.Path) -> None:
@@ -112,6 +137,7 @@ def _start_backstage(target: str) -> str:
 
 
 def _summary(target: str, facts: dict, runs: list[dict], uid: str, left_out: str) -> None:
+    """What was changed where, how long it took, and how to look at it."""
     host = "this machine" if target == "localhost" else "the container devportal-demo-portal"
     first, second = runs
     tasks = max(each["tasks"] for each in second["hosts"].values())
@@ -122,7 +148,7 @@ def _summary(target: str, facts: dict, runs: list[dict], uid: str, left_out: str
             "app-config.yaml",
             f"backend.database points at it; +{facts['added']} -{facts['removed']} lines, no other changed",
         ),
-        ("Password", "in the env file, mode 0600, and nowhere else"),
+        ("Password", "in .env beside it" + ("; for the service in /etc/backstage/backstage.env" if uid else "")),
         ("First run", f"{first['seconds']} s"),
         ("Second run", f"{second['seconds']} s, {tasks} tasks, changed=0"),
         ("Backstage", f"left out: {left_out}" if left_out else "runs as backstage.service, port 7007"),
@@ -139,6 +165,8 @@ def _summary(target: str, facts: dict, runs: list[dict], uid: str, left_out: str
         common.say(f"  {inside} runuser -u postgres -- psql --list")
         if uid:
             common.say(f"  {inside} systemctl status backstage")
+            query = '"SELECT entity_ref, entity_id FROM refresh_state"'
+            common.say(f"  {inside} runuser -u postgres -- psql backstage_plugin_catalog -c {query}")
     common.say("  diff .cache/demo/before.yaml .cache/demo/after.yaml")
     common.say("Remove it: make clean")
 
@@ -148,8 +176,10 @@ def main() -> int:
     target = os.environ.get("TARGET") or "container"
     if target not in ("container", "localhost"):
         raise common.Problem(f"TARGET={target} is not known; leave it out for a container, or say TARGET=localhost.")
+    start = time.monotonic()
     before = _app_config()
     tarball.install()
+    _check_app_config()
     left_out = _backend(target)
     try:
         _host(target, before)
@@ -181,6 +211,7 @@ def main() -> int:
         {name: sum(line.startswith(sign) for line in diff[2:]) for name, sign in (("added", "+"), ("removed", "-"))}
     )
     _summary(target, facts, [first, second], uid, left_out)
+    common.say(f"The whole demo took {time.monotonic() - start:.0f} s.")
     return 0
 
 

@@ -221,6 +221,19 @@ def test_a_crash_is_reported_at_once_with_its_own_words(site):
     site.wait()
 
 
+def test_a_long_wait_shows_the_last_message_of_the_log(site):
+    """A migration of a large catalog, which no time limit ends."""
+    migration = "print('Performing database migration', flush=True); import time; time.sleep(60)"
+    site.portal.check_output("systemd-run --unit=slow python3 -c %s", migration)
+    asked = {"service": "slow.service", "timeout": 5, "progress_interval": 2}
+    waited = call(site.wanted, "devportal.backstage.backstage_ready", **asked)
+    site.portal.check_output("systemctl stop slow")
+    assert waited["shown"].count("s; last message: Performing database migration") == 2, waited
+    assert waited["starting"] is True
+    assert waited["seconds"] >= 5
+    assert "its last message is: Performing database migration." in waited["msg"]
+
+
 NASTY = {
     "backstage_service_name": "nasty",
     "backstage_service_directory": '/srv/a b%h$x"q',

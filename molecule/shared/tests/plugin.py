@@ -96,14 +96,15 @@ def play(playbook, **variables):
 
 
 def call(wanted, module, **arguments):
-    """The result of one module on one host, without a playbook."""
+    """The result of one module on one host, without a playbook; `shown` is what was printed before it."""
     scenario = os.environ["MOLECULE_SCENARIO_DIRECTORY"]
     command = [str(pathlib.Path(sys.executable).with_name("ansible")), wanted["name"], "--one-line"]
     command += [f"--inventory={scenario}/inventory.yml", f"--module-name={module}"]
     command += [f"--args={json.dumps(arguments)}"] if arguments else []
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=scenario)
     assert "=>" in done.stdout, done.stdout + done.stderr
-    return json.loads(done.stdout.partition("=>")[2])
+    shown, _arrow, result = done.stdout.partition("=>")
+    return {**json.loads(result), "shown": shown}
 
 
 @pytest.fixture(scope="session")

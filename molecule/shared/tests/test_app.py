@@ -34,7 +34,7 @@ def directory(wanted):
 
 @pytest.fixture(scope="module")
 def owner(wanted):
-    return wanted.get("container_app_owner", "backstage")
+    return wanted.get("container_app_owner", "deploy")
 
 
 @pytest.fixture(scope="module")
