@@ -77,7 +77,7 @@ options:
     description:
       - Flags that the user must have, such as C(CREATEDB) or C(NOSUPERUSER). Other flags stay unchanged.
       - An existing superuser is reported with a warning when O(create=true) and neither C(SUPERUSER) nor
-        C(NOSUPERUSER) is named.
+        C(NOSUPERUSER) is named. A warning also precedes the change of the password of a superuser in use.
     type: list
     elements: str
     choices:
@@ -107,6 +107,12 @@ options:
       - A superuser is rejected.
       - With O(state=absent), O(name) loses its password only when it is the owner or a member of it and no superuser.
         Any other user may serve others and stays unchanged, with a warning. A missing user is accepted then.
+    type: str
+  default_of:
+    description:
+      - Name of the variable that has O(name) as its default and that nobody has set.
+      - The password of a superuser is then changed on a new cluster only, which has no password of this user, no other
+        users and no databases of its own. On any other cluster the change is rejected, and the error names the variable.
     type: str
 notes:
   - When O(login_user) is the user itself and the connection is over TCP, O(password) is tried first and
@@ -203,6 +209,7 @@ def main() -> None:
                 "default": [],
             },
             "owner": {"type": "str"},
+            "default_of": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -240,6 +247,7 @@ def _wanted(params):
         flags=tuple(params["role_attr_flags"]),
         create=params["create"],
         owner=params["owner"],
+        default_of=params["default_of"],
     )
 
 

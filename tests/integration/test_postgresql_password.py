@@ -261,6 +261,41 @@ def test_only_the_owners_own_members_lose_their_password(server, call, role):
     assert "Correct owner" in call(name=role, password="kept secret", owner="nobody_there")["msg"]
 
 
+SUPERUSERS_OWN = "the superuser's own"
+
+
+def test_a_superuser_that_nobody_named_keeps_its_password(run_module):
+    """As on a host of others, where the user of the guide was only a default."""
+    own = Server()
+    wish = {"login_unix_socket": own.socket_directory, "login_port": own.port, "os_user": own.os_user}
+    wish |= {"name": "postgres", "password": SUPERUSERS_OWN, "default_of": "backstage_postgresql_user"}
+    words = "backstage_postgresql_user: not set, and its default postgres is the superuser of a cluster that is already"
+
+    def query(*statements):
+        connection = postgresql.connect(wish, own.os_user)
+        connection.autocommit = True
+        for statement in statements:
+            connection.cursor().execute(statement)
+        connection.close()
+
+    try:
+        assert run_module("postgresql_password", **wish)["changed"] is False
+        for check in (True, False):
+            assert words in run_module("postgresql_password", check=check, **{**wish, "password": "another"})["msg"]
+        query("ALTER ROLE postgres PASSWORD NULL", "CREATE ROLE shop")
+        assert words in run_module("postgresql_password", **wish)["msg"]
+        query("DROP ROLE shop", "CREATE DATABASE shop")
+        assert words in run_module("postgresql_password", **wish)["msg"]
+        # Named, it is changed, and whoever reads the output knows.
+        result = run_module("postgresql_password", **{**wish, "default_of": None})
+        assert "The password of the existing superuser postgres changes" in warnings(result)
+        query("ALTER ROLE postgres PASSWORD NULL", "DROP DATABASE shop")
+        result = run_module("postgresql_password", **wish)
+        assert (result["changed"], result.get("warnings", [])) == (True, [])
+    finally:
+        own.close()
+
+
 def test_valid_until(server, call, role):
     wish = {"name": role, "password": "kept secret"}
     call(**wish)

@@ -60,6 +60,7 @@ for name in "$@"; do
         mkdir -p /srv/etc
         mv "$etc/hbasym/pg_hba.conf" /srv/etc/pg_hba_sym.conf
         ln -s /srv/etc/pg_hba_sym.conf "$etc/hbasym/pg_hba.conf"
+        chown postgres: /srv/etc
         ;;
     owner)
         useradd --system --no-create-home dbadm
@@ -74,7 +75,12 @@ for name in "$@"; do
         create "$name"
         ;;
     esac
-    [ "$name" = stopped ] || pg_ctlcluster "$version" "$name" start
+    case $name in
+    stopped) ;;
+    # Its user may not write into /run/postgresql, where the systemd unit expects the file with the process id.
+    owner) runuser -u dbadm -- pg_ctlcluster --skip-systemctl-redirect "$version" owner start ;;
+    *) pg_ctlcluster "$version" "$name" start ;;
+    esac
     case $name in
     main)
         query main "CREATE ROLE shop LOGIN PASSWORD 'shop'; CREATE ROLE repl REPLICATION LOGIN"

@@ -18,12 +18,14 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from subprocess import CompletedProcess
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._files.accounts import ids_of
 from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import edit
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster, serves
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.host_guards import (
@@ -123,7 +125,7 @@ class Debian:
         if disabled:
             _set_start(cluster, "manual")  # else pg_ctlcluster rejects it
         log = self.watch(cluster)
-        done = run(["pg_ctlcluster", str(cluster.version), cluster.name, action])
+        done = run(["pg_ctlcluster", *_redirection(cluster), str(cluster.version), cluster.name, action])
         if disabled:
             _set_start(cluster, "disabled")
         # The exit code does not tell: under systemd a unit starts even when its server does not, and a start may fail
@@ -374,6 +376,19 @@ def _set_start(cluster: Cluster, mode: str) -> None:
 
 def _systemd_runs() -> bool:
     return os.path.isdir("/run/systemd/system")
+
+
+def _redirection(cluster: Cluster) -> list[str]:
+    """The option that keeps pg_ctlcluster from leaving the server to systemd, where systemd would wait for ever.
+
+    The unit waits for a file with the process id in the socket directory, which the cluster's owner has to write there.
+    """
+    try:
+        place, owner = os.stat(_SOCKETS), ids_of(cluster.uid)
+    except OSError:
+        return []
+    writable = place.st_uid == owner.uid or (place.st_gid in (owner.gid, *owner.groups) and place.st_mode & stat.S_IWGRP)
+    return [] if writable or place.st_mode & stat.S_IWOTH else ["--skip-systemctl-redirect"]
 
 
 def _service_enabled() -> bool:

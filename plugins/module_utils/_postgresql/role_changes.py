@@ -146,6 +146,38 @@ def unknown(cursor: Any, name: str, option: str = "name") -> CollectionError:
     )
 
 
+def superuser_warnings(cursor: Any, wanted: role_password.Wanted, kind: str) -> list[str]:
+    """Sentences about the change of an existing superuser's password.
+
+    Args:
+        cursor: in the transaction that is to change it.
+        wanted: the user.
+        kind: how the present password is stored, as `scram.kind` names it.
+
+    Raises:
+        CollectionError: nobody named this user, and the cluster is in use.
+    """
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname <> %(name)s AND rolname !~ '^pg_') "
+        "OR EXISTS (SELECT FROM pg_catalog.pg_database WHERE NOT datistemplate AND datname <> 'postgres')",
+        {"name": wanted.name},
+    )
+    if kind == "none" and not cursor.fetchone()[0]:
+        return []
+    if wanted.default_of:
+        raise CollectionError(
+            f"{wanted.default_of}: not set, and its default {wanted.name} is the superuser of a cluster that is already "
+            "in use, so that its password was not changed.",
+            f"Set {wanted.default_of} to a database user of Backstage's own, such as backstage, or to {wanted.name} to "
+            "change the superuser's password.",
+            "option",
+        )
+    return [
+        f"The password of the existing superuser {wanted.name} changes, and everybody who logs in with it needs the new one. "
+        "A database user of Backstage's own is the better choice."
+    ]
+
+
 def login_reasons(
     connection: Any, wanted: role_password.Wanted, login: Mapping[str, Any], warnings: list[str]
 ) -> list[str]:

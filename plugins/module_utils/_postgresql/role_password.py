@@ -52,6 +52,8 @@ class Wanted(NamedTuple):
         create: create the user, and its owner, when it is missing.
         owner: a NOLOGIN role that the user shall be a member of, and become in every session (SET ROLE). It gets the
             flags, but for those in `LOGIN_FLAGS`. Without a password: only the owner or a member of it is touched.
+        default_of: the variable that nobody set, where its default is the name of the user; an existing superuser keeps
+            its password then, unless the cluster is new.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Wanted(NamedTuple):
     flags: tuple[str, ...] = ()
     create: bool = False
     owner: str | None = None
+    default_of: str | None = None
 
     @property
     def own_flags(self) -> list[str]:
@@ -268,6 +271,8 @@ def _ensure(cursor: Any, wanted: Wanted, login: Mapping[str, Any], dry: bool) ->
     reasons += owner_reasons
     if not role.valid_as_wanted:
         reasons.append("valid_until differs")
+    if plan.password and "SUPERUSER" in role.flags:
+        warnings += _changes().superuser_warnings(cursor, wanted, kind)
     after_kind, after_count = (_stored_afterwards(wanted, iterations)) if plan.password else (kind, kept)
     before, after = _diff(wanted, role, plan, (kind, kept), (after_kind, after_count))
     if reasons and not dry:

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import debian
+from clusters import make_cluster
 
 
 @pytest.fixture
@@ -99,3 +101,20 @@ def test_nothing_is_unfinished(interrupted, tmp_path, text):
         debian._clear_interrupted(15, "x", descriptor)
     assert interrupted.exists()
     assert mark.read_text() == text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a directory to another user")
+def test_a_server_whose_owner_cannot_write_where_its_unit_waits_is_not_left_to_systemd(tmp_path, monkeypatch):
+    owner, stranger = (pwd.getpwnam(name) for name in ("daemon", "nobody"))
+    monkeypatch.setattr(debian, "_SOCKETS", str(tmp_path))
+    os.chown(tmp_path, owner.pw_uid, owner.pw_gid)
+    of_owner, of_stranger = (make_cluster(17, uid=user.pw_uid) for user in (owner, stranger))
+    os.chmod(tmp_path, 0o2775)
+    assert debian._redirection(of_owner) == []
+    assert debian._redirection(of_stranger) == ["--skip-systemctl-redirect"]
+    os.chown(tmp_path, 0, stranger.pw_gid)
+    assert debian._redirection(of_stranger) == []
+    os.chmod(tmp_path, 0o755)
+    assert debian._redirection(of_stranger) == ["--skip-systemctl-redirect"]
+    monkeypatch.setattr(debian, "_SOCKETS", str(tmp_path / "missing"))
+    assert debian._redirection(of_stranger) == []
