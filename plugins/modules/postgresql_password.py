@@ -112,7 +112,8 @@ options:
     description:
       - Name of the variable that has O(name) as its default and that nobody has set.
       - The password of a superuser is then changed on a new cluster only, which has no password of this user, no other
-        users and no databases of its own. On any other cluster the change is rejected, and the error names the variable.
+        users and no databases of its own. On any other cluster the change is rejected, and the error names the
+        variable.
     type: str
 notes:
   - When O(login_user) is the user itself and the connection is over TCP, O(password) is tried first and

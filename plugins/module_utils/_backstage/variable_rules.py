@@ -126,6 +126,14 @@ def owner_role(value: Any) -> Iterable[str]:
         yield "is the superuser. Choose a role of its own."
 
 
+def dropped_users(value: Sequence[Any]) -> Iterable[str]:
+    """Names of database users to drop."""
+    for name in value:
+        yield from (f"a database user {problem}" for problem in database_user(name))
+        if name == "postgres":
+            yield "has postgres, the superuser. Remove it."
+
+
 def superuser(value: Any) -> Iterable[str]:
     """The superuser who configures the cluster, or nothing."""
     if value != "":
@@ -389,6 +397,7 @@ RULES: Mapping[str, Rule] = {
     "backstage_postgresql_container_name": _DOCKER_NAME,
     "backstage_postgresql_container_volume": _DOCKER_NAME,
     "backstage_postgresql_databases": databases,
+    "backstage_postgresql_drop_users": dropped_users,
     "backstage_postgresql_ha_address": _ip_address,
     "backstage_postgresql_ha_api_password": secret,
     "backstage_postgresql_ha_etcd_hosts": _each(_ENDPOINT),

@@ -387,8 +387,9 @@ def _redirection(cluster: Cluster) -> list[str]:
         place, owner = os.stat(_SOCKETS), ids_of(cluster.uid)
     except OSError:
         return []
-    writable = place.st_uid == owner.uid or (place.st_gid in (owner.gid, *owner.groups) and place.st_mode & stat.S_IWGRP)
-    return [] if writable or place.st_mode & stat.S_IWOTH else ["--skip-systemctl-redirect"]
+    in_group = place.st_gid in (owner.gid, *owner.groups) and place.st_mode & stat.S_IWGRP
+    writable = place.st_uid == owner.uid or in_group or place.st_mode & stat.S_IWOTH
+    return [] if writable else ["--skip-systemctl-redirect"]
 
 
 def _service_enabled() -> bool:

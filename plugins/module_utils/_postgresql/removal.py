@@ -117,7 +117,8 @@ def _check_dependencies(cursor: Any, users: Sequence[str], databases: Sequence[s
     """Reject users that own something, or have rights on something, that is not dropped with them."""
     cursor.execute(
         "SELECT r.rolname, s.deptype = 'o', coalesce(d.datname, o.datname) FROM pg_catalog.pg_shdepend s "
-        "JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid AND s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass "
+        "JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid "
+        "AND s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass "
         "LEFT JOIN pg_catalog.pg_database d ON d.oid = s.dbid "
         "LEFT JOIN pg_catalog.pg_database o ON o.oid = s.objid "
         "AND s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass "

@@ -166,15 +166,15 @@ def superuser_warnings(cursor: Any, wanted: role_password.Wanted, kind: str) -> 
         return []
     if wanted.default_of:
         raise CollectionError(
-            f"{wanted.default_of}: not set, and its default {wanted.name} is the superuser of a cluster that is already "
-            "in use, so that its password was not changed.",
+            f"{wanted.default_of}: not set, and its default {wanted.name} is the superuser of a cluster that is "
+            "already in use, so that its password was not changed.",
             f"Set {wanted.default_of} to a database user of Backstage's own, such as backstage, or to {wanted.name} to "
             "change the superuser's password.",
             "option",
         )
     return [
-        f"The password of the existing superuser {wanted.name} changes, and everybody who logs in with it needs the new one. "
-        "A database user of Backstage's own is the better choice."
+        f"The password of the existing superuser {wanted.name} changes, and everybody who logs in with it needs the "
+        "new one. A database user of Backstage's own is the better choice."
     ]
 
 

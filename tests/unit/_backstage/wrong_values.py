@@ -122,6 +122,8 @@ WRONG = {
     "backstage_postgresql_login_user": [*NEVER_STRINGS, *CHARACTERS, "  ", LONG, WIDE],
     "backstage_postgresql_login_password": [*NEVER_STRINGS],
     "backstage_postgresql_databases": [*_NOT_LISTS, [""], [LONG], ["a", "a"], ["template1"], [{}], ["a\nb"]],
+    "backstage_postgresql_drop_databases": _NOT_BOOLS,
+    "backstage_postgresql_drop_users": [*_NOT_LISTS, [""], [LONG], ["postgres"], ["public"], [{}], ["a\nb"]],
     "backstage_postgresql_container_mode": [*NEVER_STRINGS, "swarm"],
     "backstage_postgresql_container_image": [
         *NEVER_STRINGS, *CHARACTERS, "", "Postgres", "postgres:", "a b", "a@sha256:1",
@@ -191,6 +193,8 @@ RIGHT = {
     "backstage_postgresql_proxy_port": [5000],
     "backstage_postgresql_tls_names": [["db.example.com", "10.0.0.5"]],
     "backstage_postgresql_tls_certificate": ["", "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"],
+    "backstage_postgresql_drop_databases": [True, "no"],
+    "backstage_postgresql_drop_users": [[], ["backstage_a", "backstage_b"]],
     "backstage_postgresql_databases": [[], ["one", "the ü'\"other"]],
     "backstage_postgresql_container_image": [
         "postgres:17.0-bookworm", "registry.example.com:5000/team/postgres:17@sha256:" + "a" * 64, "postgres",
