@@ -5,7 +5,7 @@
 
     python -m ansible_collections.devportal.backstage.tests.bench.bench_yaml_patch
 
-prints a table. Two jobs: what backstage_app_config does (`app_config.present`), and what yaml_patch does with ten
+prints a table. Two jobs: what backstage_app_config does (`database_block.present`), and what yaml_patch does with ten
 patches. All figures are processor time, the best of several rounds that take turns, as multiples of one event parse of
 libyaml on the same file: ratios hold where milliseconds do not. Right is a result that reads as it was before, with the
 edits, in which every other line stands as it stood.
@@ -20,7 +20,10 @@ import time
 from typing import Any, Callable
 
 import yaml
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import app_config
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import (
+    connection_settings,
+    database_block,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events as yaml_events
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import operations
 from ruamel.yaml import YAML
@@ -31,7 +34,7 @@ except ImportError:  # its column stays empty
     yaml_edit = None
 
 SIZES = (30, 1_000, 20_000, 40_000)  # lines
-CONNECTION = app_config.by_variable(app_config.VARIABLES)
+CONNECTION = connection_settings.by_variable(connection_settings.VARIABLES)
 DATABASE = {"client": "pg", "connection": CONNECTION}
 PRESENT = [(("backend", "database"), DATABASE)]
 HEAD = """\
@@ -103,7 +106,7 @@ def events(text: str, _edits: Any) -> str:
 
 
 def present(text: str, _edits: Any) -> str:
-    return app_config.present(text.encode(), CONNECTION).data.decode()
+    return database_block.present(text.encode(), CONNECTION).data.decode()
 
 
 def yaml_patch(text: str, edits: Any) -> str:

@@ -21,7 +21,14 @@ import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import config_loader
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
 from ansible_collections.devportal.backstage.tests.fuzz.mutations import mutated
-from ansible_collections.devportal.backstage.tests.fuzz.yaml_dialect import READ, READ_BY_NODE, REFUSED
+from ansible_collections.devportal.backstage.tests.fuzz.yaml_dialect import (
+    READ,
+    READ_BY_NODE,
+    READ_WITHOUT_BREAK,
+    REFUSED,
+)
+from ansible_collections.devportal.backstage.tests.fuzz.yaml_exhaustive import of_characters, of_lines
+from ansible_collections.devportal.backstage.tests.fuzz.yaml_exhaustive import opposite as every_opposite
 
 _JUDGE = """
 const { createRequire } = require('module');
@@ -108,13 +115,21 @@ def app(tmp_path):
 
 
 def test_each_kind(app):
-    reads = {**READ, **READ_BY_NODE}
+    reads = {**READ, **READ_WITHOUT_BREAK, **READ_BY_NODE}
     texts = [*REFUSED.values(), *reads.values()]
     paths = app(texts)
     answers = judge(paths)
     assert ["error" in answer for answer in answers] == [True] * len(REFUSED) + [False] * len(reads)
     found = {name: opposite(*pair) for name, *pair in zip([*REFUSED, *reads], paths, answers)}
     assert {name: text for name, text in found.items() if text} == {}
+
+
+def test_every_short_text():
+    backend()
+    texts = [text for _name, some in (*of_lines(2), *of_characters(3)) for text in some]
+    counts = collections.Counter()
+    assert list(every_opposite(texts, counts)) == []
+    assert counts["read by both"] > 1000
 
 
 def corpus():

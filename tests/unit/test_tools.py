@@ -20,6 +20,11 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.parametrize("path", sorted(path.stem for path in ROOT.glob("tests/bench/*.py")))
+def test_a_benchmark_finds_what_it_measures(path):
+    importlib.import_module(f"ansible_collections.devportal.backstage.tests.bench.{path}")
+
+
 @pytest.mark.parametrize("hosts", ["[]", None])
 def test_a_scenario_without_hosts_fails(hosts):
     env = {name: value for name, value in os.environ.items() if name != "VERIFY_HOSTS"}

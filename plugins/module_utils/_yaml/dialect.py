@@ -30,6 +30,11 @@ _BREAK = re.compile(r"\n( *)")
 _BYTE_ORDER_MARK = re.compile("^\ufeff", re.MULTILINE)
 _HEADER_AND_TAB = re.compile(r"([|>][-+0-9]*[ \t]*(?:#[^\n]*)?\r?\n(?: *\r?\n)*)( +)\t")
 _BLANKS_WITH_TAB = re.compile(r"[ \t]*\t[ \t]*")
+_BLANKS_ONLY = re.compile(r"(?<=[ \t:-])[|>][-+]?[1-9][-+]?[ \t]*(?:#[^\n]*)?\r?\n(?= )")
+_BLANKS_AND_COMMENT = re.compile(r"(?:\n *\r?)*\n( *)(?=#)")
+_COMMENT_LINES = re.compile(r"\n(?:[ \t]*(?:#[^\n]*)?\r?\n)+")
+_COMMENT = re.compile(r"(?:^|(?<=[ \t]))#.*")
+_PROPERTIES = re.compile(r"(?:[&!]\S*[ \t]*)+")
 _BEGINS_ENTRY = re.compile(r"[-?](?:\s|\Z)")
 
 
@@ -57,21 +62,108 @@ def check(stream: Stream) -> None:
             raise stream.error_at("a byte order mark (U+FEFF) stands inside the file; remove it", mark.start())
     for found in _HEADER_ALONE.finditer(text):
         _check_header(stream, found.start())
+    for found in _BLANKS_ONLY.finditer(text):
+        _check_blanks(stream, found.start())
+    for found in _COMMENT_LINES.finditer(text):
+        if "#" in found.group():
+            _check_comments_before(stream, found.start(), found.end())
     _check_indents(stream)
     if "\t" in text:
         _check_tabs(stream)
 
 
 def _check_header(stream: Stream, index: int) -> None:
-    """Refuse a block scalar whose header stands below its key and no deeper."""
-    indent = stream.text[stream.text.rfind("\n", 0, index) + 1 : index]
-    if indent.strip(" "):
+    """Refuse a block scalar whose header stands no deeper than its key, or that begins with blanks and a comment."""
+    text = stream.text
+    node = bisect.bisect_right(stream.starts, index) - 1
+    if node < 0 or stream.style(node) not in ("|", ">"):
         return
-    node = bisect.bisect_left(stream.starts, index)
-    if stream.starts[node : node + 1] == [index] and stream.style(node) in ("|", ">"):
+    indent = text[text.rfind("\n", 0, index) + 1 : index]
+    if stream.starts[node] == index and not indent.strip(" "):
         parent = _parent(stream, node)
         if parent is not None and len(indent) <= _column(stream, parent):
             raise stream.error("a block scalar that is not indented deeper than its key; indent it", node)
+    # libyaml ends the scalar where a line is indented less than the blank lines above it, npm yaml refuses that.
+    found = _BLANKS_AND_COMMENT.match(text, text.index("\n", index)) if not stream.values[node].strip("\n") else None
+    if found:
+        parent = _parent(stream, node)
+        if len(found.group(1)) > (-1 if parent is None else _column(stream, parent)):
+            raise stream.error_at(
+                "a comment below blank lines that are indented deeper; remove the blanks", found.end()
+            )
+
+
+def _check_blanks(stream: Stream, index: int) -> None:
+    """Refuse a block scalar that holds only blanks: npm yaml reads it as empty."""
+    node = bisect.bisect_right(stream.starts, index) - 1
+    value = stream.values[node]
+    if stream.style(node) in ("|", ">") and " " in value and not value.strip(" \n"):
+        raise stream.error("a block scalar that holds only blanks; write it in quotes", node)
+
+
+def _check_comments_before(stream: Stream, start: int, end: int) -> None:
+    """Refuse comments between a key and its value if npm yaml takes what is below the value for a part of it.
+
+    A line that begins with two characters that are not blank, `#a` for instance, sets its own indentation for the value
+    that follows, even where it is a comment.
+    """
+    text = stream.text
+    node = bisect.bisect_left(stream.starts, end)
+    if _has_properties_alone(stream, node - 1, start):
+        node -= 1
+    elif node >= len(stream.starts) or not isinstance(stream.values[node], str) or not _is_awaited(stream, node, start):
+        return
+    style = stream.style(node)
+    if style not in ("", "|", ">") or (style and stream.values[node].strip("\n")):
+        return
+    column = min(_own_indents(text, start + 1, end), default=-1)
+    below = _content_below(text, stream.starts[node] if style else stream.ends[node], comments=bool(style))
+    if 0 <= column <= below:
+        raise stream.error(
+            "comments between a key and its value, with which the next line belongs to it; put them above the key",
+            node,
+        )
+
+
+def _has_properties_alone(stream: Stream, node: int, index: int) -> bool:
+    """Whether a node begins before a place, with no more than its anchor and tag."""
+    if node < 0 or not isinstance(stream.values[node], str) or not stream.starts[node] < index < stream.ends[node]:
+        return False
+    first = stream.text[stream.starts[node] : index].partition("\n")[0]
+    return _PROPERTIES.fullmatch(_COMMENT.sub("", first).rstrip()) is not None
+
+
+def _is_awaited(stream: Stream, node: int, index: int) -> bool:
+    """Whether an indicator is the last thing before a place, so that the node behind it is its value."""
+    before = node - 1
+    if before < 0:
+        return False
+    start = stream.starts[before] if stream.style(before) == "-" else stream.ends[before]
+    line = _COMMENT.sub("", stream.text[start:index].rpartition("\n")[2]).rstrip()
+    return line[-1:] in (":", "-", "?") and line != ""
+
+
+def _own_indents(text: str, start: int, end: int) -> Iterator[int]:
+    """The indentations that npm yaml notes for lines before a value."""
+    at = start
+    while at < end:
+        indent = len(text[at:end]) - len(text[at:end].lstrip(" "))
+        if text[at + indent + 1 : at + indent + 2].strip():
+            yield indent
+        at = text.index("\n", at) + 1
+
+
+def _content_below(text: str, index: int, comments: bool) -> int:
+    """The indentation of the next line, -1 if there is none or it is a marker or, unless these count, a comment."""
+    at = text.find("\n", index) + 1
+    while at and at < len(text):
+        end = text.index("\n", at)
+        line = text[at:end]
+        if line.strip():
+            is_comment = line.lstrip(" \t").startswith("#") and not comments
+            return -1 if is_comment or line.startswith(("---", "...")) else len(line) - len(line.lstrip(" "))
+        at = end + 1
+    return -1
 
 
 def _is_comment(stream: Stream, index: int) -> bool:
@@ -99,6 +191,8 @@ def _check_indents(stream: Stream) -> None:
             at = found.end()
             if at >= end and isinstance(stream.values[node], str):
                 break
+            if text[at] == "#" and not found.group(1):
+                _check_comment_in_flow(stream, at)
             if len(found.group(1)) >= least or _may_stand_there(stream, node, at, len(found.group(1)) == least - 1):
                 continue
             what = "quoted string" if isinstance(stream.values[node], str) else "flow collection"
@@ -106,6 +200,26 @@ def _check_indents(stream: Stream) -> None:
                 f"this line of a {what} is not indented deeper than what it belongs to; indent it by {least} or more",
                 at,
             )
+
+
+def _check_comment_in_flow(stream: Stream, at: int) -> None:
+    """Refuse a comment at the start of the line below the last entry of a flow mapping."""
+    text = stream.text
+    node = bisect.bisect_right(stream.starts, at) - 1
+    if isinstance(stream.values[node], str) and at < stream.ends[node]:
+        return  # in a quoted string
+    behind = _COMMENT.sub("", text[stream.ends[node] : at].rstrip("\r\n"))
+    if behind.strip(" \t") or text.count("\n", stream.ends[node], at) > 1:
+        return
+    if stream.ends_collection(node) and stream.starts[node] == stream.ends[node]:
+        node -= 1  # the end of the `a: 1` of `[a: 1]`
+    if stream.ends_collection(node):
+        node = next(outer for outer, after in stream.after.items() if after == node + 1)
+    parent = _parent(stream, node)
+    if stream.values[node] == "" or parent is None:
+        return
+    if any(key != value == node for key, value in stream.entries(parent)):
+        raise stream.error_at("a comment directly below an entry in braces; indent it", at)
 
 
 def _may_stand_there(stream: Stream, node: int, at: int, nearly: bool) -> bool:
@@ -171,7 +285,7 @@ def _with_indents(stream: Stream) -> Iterator[tuple[int, int]]:
 
 def _parent(stream: Stream, node: int) -> int | None:
     """The collection that a node is in; slow."""
-    return max((outer for outer in stream.after if outer < node < stream.after[outer]), default=None)
+    return next((outer for outer in range(node - 1, -1, -1) if stream.after.get(outer, 0) > node), None)
 
 
 def _column(stream: Stream, collection: int) -> int:
@@ -224,8 +338,10 @@ def _check_tabs(stream: Stream) -> None:
     begins = [start for start, _end_ in flows]
     for found in _BLANKS_WITH_TAB.finditer(text):
         at, behind = found.span()
-        in_scalar = _scalar_at(stream, text.index("\t", at)) is not None
-        if in_scalar or text[behind : behind + 1] in ("", "\n", "\r", "#"):
+        if _scalar_at(stream, text.index("\t", at)) is not None:
+            continue
+        if text[behind : behind + 1] in ("", "\n", "\r", "#"):
+            _check_blank_line(stream, at, behind)
             continue
         flow = bisect.bisect_right(begins, at) - 1
         if flow >= 0 and at < flows[flow][1]:
@@ -234,6 +350,60 @@ def _check_tabs(stream: Stream) -> None:
         leads = at == line
         if (leads or _is_indicator(text, line, at)) and not _is_value(stream, behind, text[at:behind], leads):
             raise stream.error_at("a tab stands here for indentation; write spaces", at)
+
+
+def _check_blank_line(stream: Stream, at: int, behind: int) -> None:
+    """Refuse two places where npm yaml takes a tab for something that nothing but a comment or line break follows."""
+    text = stream.text
+    line = text.rfind("\n", 0, at) + 1
+    node = bisect.bisect_right(stream.starts, at) - 1
+    if node < 0 or at != line:
+        return
+    if stream.style(node) in ("|", ">") and not text[stream.ends[node] : at].strip():
+        raise stream.error_at("a tab below a block scalar, which is not indented as deep; remove it", at)
+    if text[behind : behind + 1] != "#" and _is_above_next_key(stream, node, at, behind):
+        raise stream.error_at("a tab in this blank line below a key without a value; remove it", at)
+
+
+def _is_above_next_key(stream: Stream, node: int, at: int, behind: int) -> bool:
+    """Whether npm yaml takes a blank line for the indentation of the key below it: it does, below an empty value.
+
+    Only the first blank line counts, below the key itself or below a comment that is indented deeper.
+    """
+    text, start = stream.text, stream.ends[node]
+    mapping = _parent(stream, node) if stream.values[node] == "" and not stream.style(node) else None
+    if mapping is None or stream.style(mapping) != "-" or node + 2 >= stream.next(mapping):
+        return False
+    if not any(key != value == node for key, value in stream.entries(mapping)):
+        return False
+    column, blanks = _column(stream, mapping), text[at:behind]
+    if len(blanks) - len(blanks.lstrip(" ")) > column:
+        return False
+    above = text[text.rfind("\n", 0, at - 1) + 1 : at]
+    key = stream.starts[node + 1]
+    if any(_is_deeper_comment(line, column) for line in text[behind:key].split("\n")):
+        return False
+    return _is_deeper_comment(above, column) or "\n" not in text[start : at - 1]
+
+
+def _is_deeper_comment(line: str, column: int) -> bool:
+    return len(line) - len(line.lstrip(" ")) > column and line.lstrip(" \t").startswith("#")
+
+
+def check_last_line(stream: Stream) -> None:
+    """Refuse a tab in a last line that has no line break, below a key or dash without a value."""
+    text = stream.text
+    line = text.rfind("\n", 0, len(text.rstrip("\r\n"))) + 1
+    blanks = text[line:].rstrip("\r\n")
+    if "\t" not in blanks or blanks.strip():
+        return
+    node = next(node for node in reversed(range(len(stream.values))) if not stream.ends_collection(node))
+    parent = _parent(stream, node)
+    is_empty = stream.values[node] == "" and not stream.style(node)
+    if not is_empty or parent is None or stream.style(parent) != "-":
+        return
+    if len(blanks) - len(blanks.lstrip(" ")) <= _column(stream, parent):
+        raise stream.error_at("a tab in the last line, below a key without a value; remove it", line)
 
 
 def _is_indicator(text: str, line: int, at: int) -> bool:

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import dialect
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import (
+    CORE,
     FOREIGN_TAGS,
     NUMERIC,
     WORDS,
@@ -272,6 +273,10 @@ class Stream:
             self.anchors[event.anchor] = len(self.styles)
             self._check_name("&" + event.anchor, event.start_mark.index)
         self.is_unusual |= bool(event.tag)
+        if event.tag and self._rules.version == "1.2":
+            name = event.tag[1:] if event.tag[0] == "!" else event.tag.removeprefix(CORE)
+            if not _NOT_IN_TAGS.isdisjoint(name if name != event.tag else name.rpartition(":")[2]):
+                raise self.error_at("a tag with a bracket, comma or exclamation mark inside", event.start_mark.index)
         return Style(style or "", event.anchor, event.tag)
 
     def _check_alias(self, event: Any) -> None:
@@ -329,6 +334,9 @@ class Stream:
 
     def next(self, node: int) -> int:
         return self.after.get(node, node + 1)
+
+    def ends_collection(self, node: int) -> bool:
+        return self.values[node] is END
 
     def style(self, node: int) -> str:
         style = self.styles[node]
@@ -436,6 +444,7 @@ with contextlib.suppress(NameError):
         SequenceEndEvent,
         AliasEvent,
     )
+_NOT_IN_TAGS = frozenset("![]{},")
 _BEHIND_NAMES = ("", " ", "\t", "\n", "\r", ",", "]", "}")
 
 

@@ -36,6 +36,7 @@ import bisect
 import re
 from typing import Any
 
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml import dialect
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.draft import MISSING, Drafting
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.editor import Editor, Region, spliced
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
@@ -168,10 +169,15 @@ class Document:
         self._rules, self._through_aliases, self._keep_tags = rules, through_aliases, keep_tags
         self._original = _decoded(text)
         self._bom = "\ufeff" if self._original.startswith("\ufeff") else ""
+        if rules.version == "1.2" and _LIST_BEHIND_MARK.match(self._original):
+            raise YamlPatchError("a list, or a second mark, directly behind a byte order mark; remove the mark", 1, 1)
         self._load(self._original[len(self._bom) :])
         self._ends_in_new_block = False
         self._pending: list[_Operation] = []
-        self._read(Stream(self._body, rules=self._rules))
+        stream = Stream(self._body, rules=self._rules)
+        if self._unterminated and stream.values and self._rules.version == "1.2":
+            dialect.check_last_line(stream)
+        self._read(stream)
 
     def _load(self, body: str) -> None:
         if "\r" in body:
@@ -416,6 +422,9 @@ class Document:
     def changed(self) -> bool:
         """Whether the result differs from the input."""
         return self.text != self._original
+
+
+_LIST_BEHIND_MARK = re.compile("\ufeff(?:\ufeff|[ \t]+-\\s|-[ \t]+[^ \t\r\n#])")
 
 
 def _last_scalar(stream: Stream) -> tuple[str, Any]:

@@ -9,7 +9,12 @@ import pytest
 import yaml
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError
-from ansible_collections.devportal.backstage.tests.fuzz.yaml_dialect import READ, READ_BY_NODE, REFUSED
+from ansible_collections.devportal.backstage.tests.fuzz.yaml_dialect import (
+    READ,
+    READ_BY_NODE,
+    READ_WITHOUT_BREAK,
+    REFUSED,
+)
 
 READERS = [yaml.SafeLoader, *([yaml.CLoader] if yaml.__with_libyaml__ else [])]
 
@@ -31,6 +36,11 @@ def test_read_and_edited(name):
     assert document.tree["a"]
     document.set(("new",), 1)
     assert document.text == READ[name] + "new: 1\n"
+
+
+@pytest.mark.parametrize("name", READ_WITHOUT_BREAK)
+def test_read(name):
+    assert Document(READ_WITHOUT_BREAK[name]).tree in ({"a": None}, {"a": 1})
 
 
 @pytest.mark.parametrize("name", READ_BY_NODE)
