@@ -196,6 +196,11 @@ class Writers:
         moments = [row[0] for row in self.by_proxy]
         return max((later - earlier for earlier, later in zip(moments, moments[1:]) if later > after), default=1e9)
 
+    def seen(self):
+        """What the visitor saw."""
+        failures, requests, gap = (self.visits[name] for name in ("failures", "requests", "longest_gap"))
+        return f"catalog: {len(failures)} of {requests} reads failed, gap {gap:.1f} s"
+
     def lost(self):
         """The acknowledged rows that are not in the database."""
         runs = sorted({row[2] for row in self.acknowledged})
