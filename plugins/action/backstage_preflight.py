@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from typing import Any
 
@@ -30,6 +31,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.pre
     variable_problems,
     version_problems,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import tls_variables
 
 
 class ActionModule(ActionBase):
@@ -41,7 +43,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = self.validate_argument_spec(
             argument_spec={
-                "scope": {"type": "str", "choices": ["host", "database", "container", "app"], "required": True},
+                "scope": {"type": "str", "choices": ["host", "database", "container", "app", "tls"], "required": True},
                 "password": {"type": "str", "no_log": True},
                 "user": {"type": "str"},
                 "host": {"type": "str"},
@@ -55,6 +57,7 @@ class ActionModule(ActionBase):
                 "repository_url": {"type": "str", "default": ""},
                 "repository_key": {"type": "str", "default": "", "no_log": False},
                 "listen_addresses": {"type": "list", "elements": "str"},
+                "tls": {"type": "dict", "options": dict(tls_variables.OPTIONS)},
                 "probe": {"type": "str", "default": ""},
             }
         )[1]
@@ -63,6 +66,8 @@ class ActionModule(ActionBase):
         if arguments["scope"] == "host":
             problems += _required_problems(facts)
         result["warnings"] = [*_topology_warnings(facts)]
+        if arguments["tls"] and not problems:
+            result["warnings"] += tls_variables.warnings(arguments["tls"])
         if not problems:
             result["queried"] = not arguments["probe"]
             result["probe"] = arguments["probe"] or self._probe(facts)
@@ -156,7 +161,7 @@ def _topology_warnings(facts: dict[str, Any]) -> list[str]:
 def package_request(arguments: dict[str, Any]) -> Request:
     """What a role has to find on its host, or to install there."""
     return Request(
-        libraries=("psycopg2", "yaml", *(("requests",) if arguments["scope"] == "container" else ())),
+        libraries=_LIBRARIES.get(arguments["scope"], ("psycopg2", "yaml")),
         database=arguments["scope"] == "database",
         version=arguments["version"],
         pgdg=arguments["repository"] == "pgdg",
@@ -193,5 +198,11 @@ def _container(arguments: dict[str, Any], variables: dict[str, Any]) -> list[str
     ]
 
 
+def _tls(arguments: dict[str, Any], _variables: dict[str, Any]) -> list[str]:
+    return tls_variables.problems(arguments["tls"], crypto=importlib.util.find_spec(_CRYPTO) is not None)
+
+
+_CRYPTO = "ansible_collections.community.crypto"
+_LIBRARIES = {"container": ("psycopg2", "yaml", "requests"), "tls": ("cryptography",)}
 _PROVIDERS = {"packages": "backstage_postgresql", "container": "backstage_postgresql_container"}
-_CHECKS = {"database": _database, "container": _container, "app": _app}
+_CHECKS = {"database": _database, "container": _container, "app": _app, "tls": _tls}

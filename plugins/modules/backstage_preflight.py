@@ -34,7 +34,7 @@ options:
       - V(host) validates the variables of all roles, and queries the host. The other values also validate what one role
         is to do there.
     type: str
-    choices: [host, database, container, app]
+    choices: [host, database, container, app, tls]
     required: true
   password:
     description: The password of the database user; for the database's side also a SCRAM-SHA-256 verifier.
@@ -87,6 +87,43 @@ options:
       - Loopback alone is rejected if the group C(backstage) has hosts that must reach the server from elsewhere.
     type: list
     elements: str
+  tls:
+    description: What the role C(backstage_postgresql_tls) is given. Required with O(scope=tls).
+    type: dict
+    suboptions:
+      certificate:
+        description: Certificate of the server, as PEM text or as the path of a file on the control node.
+        type: str
+        default: ""
+      private_key:
+        description: Its private key, in the same form.
+        type: str
+        default: ""
+      ca:
+        description: CA certificates that clients trust, in the same form.
+        type: str
+        default: ""
+      ca_directory:
+        description: Directory on the control node with the CA.
+        type: str
+        required: true
+      ca_passphrase:
+        description: Passphrase of the CA's private key.
+        type: str
+        default: ""
+      names:
+        description: Host names and addresses by which clients reach the server.
+        type: list
+        elements: str
+        required: true
+      days:
+        description: Days that a certificate is valid.
+        type: int
+        required: true
+      renew_days:
+        description: A certificate that ends within this many days is renewed.
+        type: int
+        required: true
   probe:
     description: Value of RV(probe) from another task of the same run, so that the host is not queried again.
     type: str

@@ -17,9 +17,10 @@ TESTED = "tested"
 STAND_IN = "stand-in"
 UNTESTED = "untested"
 
-_DEBIAN = {"psycopg2": "python3-psycopg2", "yaml": "python3-yaml", "requests": "python3-requests"}
-_RED_HAT = {"psycopg2": "python3-psycopg2", "yaml": "python3-pyyaml", "requests": "python3-requests"}
-_SUSE = {"psycopg2": "python3-psycopg2", "yaml": "python3-PyYAML", "requests": "python3-requests"}
+_ALIKE = {"cryptography": "python3-cryptography"}
+_DEBIAN = {"psycopg2": "python3-psycopg2", "yaml": "python3-yaml", "requests": "python3-requests", **_ALIKE}
+_RED_HAT = {"psycopg2": "python3-psycopg2", "yaml": "python3-pyyaml", "requests": "python3-requests", **_ALIKE}
+_SUSE = {"psycopg2": "python3-psycopg2", "yaml": "python3-PyYAML", "requests": "python3-requests", **_ALIKE}
 _EL = ("rhel", "rocky", "almalinux", "ol", "centos")
 _EL_NAME = "Red Hat Enterprise Linux {} and rebuilds (Rocky, Alma, Oracle, CentOS Stream)"
 

@@ -16,6 +16,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.li
 APPS = "backstage"
 DATABASES = "backstage_database"
 FACT = "backstage_database_connection"
+CHECK = "backstage_app_config_check"  # what the verification of an app host registers
 DEFAULT_USER = "postgres"
 
 _LOOPBACK = "127.0.0.1"
@@ -24,6 +25,7 @@ _ADDRESSES = ("backstage_app_config_host", "backstage_postgresql_host")
 
 # With a Patroni cluster, HAProxy on the app host leads to whichever member is the leader.
 _CLUSTER = "backstage_postgresql_ha"
+_TLS = "backstage_postgresql_tls"
 _PROXY_PORT = "backstage_postgresql_proxy_port"
 PROXY_PORT_BESIDE_SERVER = 5000  # where the app host is a member as well, whose server has the usual port
 
@@ -37,8 +39,12 @@ def given_address(app: str, hostvars: HostVars) -> str:
     return next((str(variables[name]) for name in _ADDRESSES if variables.get(name)), "")
 
 
+def _is_true(value: object) -> bool:
+    return str(value).lower() in ("true", "yes", "on", "1")
+
+
 def _has_proxy(app: str, hostvars: HostVars) -> bool:
-    return str(hostvars[app].get(_CLUSTER, "")).lower() in ("true", "yes", "on", "1")
+    return _is_true(hostvars[app].get(_CLUSTER, ""))
 
 
 def proxy_port(app: str, groups: Groups, hostvars: HostVars) -> int:
@@ -97,17 +103,19 @@ def ambiguous(app: str, groups: Groups, hostvars: HostVars) -> list[str]:
 
 
 def connection(app: str, groups: Groups, hostvars: HostVars) -> dict[str, Any]:
-    """How an app host reaches its database: `host`, `port`, `user`, `known` and, where the provider set one, `ca`.
+    """How an app host reaches its database: `host`, `port`, `user`, `known`, `tls` and, if the provider set one, `ca`.
 
     The provider's role sets them on its host, as the fact `backstage_database_connection`. Before that, port and user
-    are PostgreSQL's own, and `known` is false. `host` is empty for a database outside the inventory.
+    are PostgreSQL's own, and `known` is false. `host` is empty for a database outside the inventory. `tls` is whether
+    the server has a certificate of this collection, or will have one before the app host is configured.
     """
     server = database_host(app, groups, hostvars)
     # Without a database host in the inventory, a provider's role may have run on this host in the same play.
     fact: Mapping[str, Any] = hostvars[server or app].get(FACT) or {}
+    tls = bool(fact.get("ca")) or (bool(server) and _is_true(hostvars[server].get(_TLS, "")))
     if _has_proxy(app, hostvars):
         user = fact.get("user") or hostvars[app].get("backstage_postgresql_user") or DEFAULT_USER
-        found = {"host": _LOOPBACK, "port": proxy_port(app, groups, hostvars), "user": user, "known": True}
+        found = {"host": _LOOPBACK, "port": proxy_port(app, groups, hostvars), "user": user, "known": True, "tls": tls}
         return {**found, "ca": fact["ca"]} if fact.get("ca") else found
     if server and server != app:
         host = hostvars[server].get("ansible_host") or server
@@ -118,5 +126,21 @@ def connection(app: str, groups: Groups, hostvars: HostVars) -> dict[str, Any]:
         "port": fact.get("port") or DEFAULT_PORT,
         "user": fact.get("user") or DEFAULT_USER,
         "known": bool(fact) or not server,
+        "tls": tls,
     }
     return {**found, "ca": fact["ca"]} if fact.get("ca") else found
+
+
+def server_names(server: str, groups: Groups, hostvars: HostVars) -> list[str]:
+    """The names and addresses by which clients reach the server of a database host, the host's own name first."""
+    own = hostvars[server].get("ansible_host") or server
+    given = [given_address(app, hostvars) for app in app_hosts(server, groups, hostvars)]
+    # A path is that of a socket.
+    names = [server, str(own), *(name for name in given if name and "/" not in name), "localhost", _LOOPBACK, "::1"]
+    return list(dict.fromkeys(names))
+
+
+def unencrypted_apps(server: str, groups: Groups, hostvars: HostVars) -> list[str]:
+    """The app hosts of a database host whose login with their files was not seen to use TLS in this run."""
+    checks = {app: hostvars[app].get(CHECK) for app in app_hosts(server, groups, hostvars)}
+    return [app for app, check in checks.items() if not (isinstance(check, Mapping) and check.get("tls") is True)]

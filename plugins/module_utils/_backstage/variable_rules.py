@@ -422,11 +422,15 @@ RULES: Mapping[str, Rule] = {
     "backstage_postgresql_settings": settings,
     "backstage_postgresql_tls_ca_days": number(1, 36500),
     "backstage_postgresql_tls_ca_directory": path,
+    "backstage_postgresql_tls_client": superuser,
     "backstage_postgresql_tls_days": number(1, 36500),
     "backstage_postgresql_tls_directory": path,
     "backstage_postgresql_tls_names": _each(server_address),
     "backstage_postgresql_tls_owner": _OS_NAME,
     "backstage_postgresql_tls_renew_days": number(0, 36500),
+    "backstage_postgresql_tls_usages": _each(
+        pattern("serverAuth|clientAuth", "is not a usage. Use serverAuth and clientAuth.")
+    ),
     "backstage_postgresql_user": database_user,
     "backstage_postgresql_version": version,
     "backstage_service_command": command,

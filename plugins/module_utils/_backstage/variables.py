@@ -29,6 +29,8 @@ SHARED: Mapping[str, Option] = {
     "backstage_postgresql_restore_confirmed": {"type": "bool"},
     "backstage_postgresql_restore_remove_former": {"type": "bool"},
 }
+_TLS = "backstage_postgresql_tls"
+_TLS_SETTINGS = ("ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_file")
 REPORTED = ("backstage_database_connection", "backstage_app_config_check")
 
 
@@ -82,6 +84,16 @@ def _pairs(values: Mapping[str, Any]) -> Iterable[str]:
             )
         elif is_on(values.get("backstage_postgresql_ha")):
             yield "backstage_postgresql_backup: is not supported with backstage_postgresql_ha. Set it to false."
+    encrypted = is_on(values.get(_TLS))
+    if encrypted and provider != "packages":
+        yield (
+            f"{_TLS}: the database of backstage_database_provider {provider} gets no certificate from this collection. "
+            "Set it to false, and backstage_app_config_ca to the CA certificate of a server that has one."
+        )
+    settings = values.get("backstage_postgresql_settings")
+    if encrypted and isinstance(settings, Mapping):
+        for name in sorted({str(name).lower() for name in settings} & set(_TLS_SETTINGS)):
+            yield f"backstage_postgresql_settings: {name} is set by {_TLS}. Remove it there."
     names = [value for key, value in sorted(values.items()) if key.endswith("_variable")]
     for name in sorted({str(name) for name in names if names.count(name) > 1}):
         yield f"backstage_app_config_*_variable: {name} is there twice. Choose another name for one of them."

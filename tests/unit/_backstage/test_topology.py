@@ -95,12 +95,45 @@ def test_two_database_hosts_for_one_app(databases, variables, expected):
     ],
 )
 def test_the_connection_of_an_app_host(inventory_, expected):
-    assert tuple(topology.connection("a", *inventory_).values()) == expected
+    found = topology.connection("a", *inventory_)
+    assert tuple(found[name] for name in ("host", "port", "user", "known")) == expected
 
 
 def test_the_certificate_of_the_provider():
     groups, hostvars = inventory(["d"], ["a"], d={"backstage_database_connection": {**FACT, "ca": "/etc/ca.pem"}})
     assert topology.connection("a", groups, hostvars)["ca"] == "/etc/ca.pem"
+
+
+def test_a_server_with_tls_is_known_before_its_role_ran():
+    assert topology.connection("a", *inventory(["d"], ["a"], d={"backstage_postgresql_tls": "yes"}))["tls"] is True
+    assert topology.connection("a", *inventory(["d"], ["a"], d={"backstage_postgresql_tls": False}))["tls"] is False
+    # Of a database outside the inventory nothing is known.
+    assert topology.connection("a", *inventory(apps=["a"], a={"backstage_postgresql_tls": True}))["tls"] is False
+    fact = {"backstage_database_connection": {**FACT, "ca": "PEM"}}
+    assert topology.connection("a", *inventory(["d"], ["a"], d=fact))["tls"] is True
+
+
+def test_the_names_of_a_server_are_those_that_its_app_hosts_use():
+    groups, hostvars = inventory(
+        ["d", "e"],
+        ["a", "b", "c", "s"],
+        a={"backstage_app_config_host": "10.0.0.5"},
+        b={"backstage_postgresql_host": "e"},
+        s={"backstage_postgresql_host": "/run/postgresql"},
+        d={"ansible_host": "d.example.com"},
+    )
+    loopback = ["localhost", "127.0.0.1", "::1"]
+    assert topology.server_names("d", groups, hostvars) == ["d", "d.example.com", "10.0.0.5", *loopback]
+    assert topology.server_names("e", groups, hostvars) == ["e", *loopback]
+
+
+def test_app_hosts_that_were_not_seen_to_encrypt():
+    groups, hostvars = inventory(["d"], ["a", "b", "c", "e"])
+    hostvars["a"]["backstage_app_config_check"] = {"tls": True}
+    hostvars["b"]["backstage_app_config_check"] = {"tls": False}
+    hostvars["c"]["backstage_app_config_check"] = {"skipped": True}
+    assert topology.unencrypted_apps("d", groups, hostvars) == ["b", "c", "e"]
+    assert topology.unencrypted_apps("d", *inventory(["d"])) == []
 
 
 HA = {"backstage_postgresql_ha": True, "backstage_postgresql_user": "backstage"}
@@ -118,7 +151,8 @@ HA = {"backstage_postgresql_ha": True, "backstage_postgresql_user": "backstage"}
     ],
 )
 def test_the_proxy_of_a_patroni_cluster(inventory_, expected):
-    assert tuple(topology.connection("a", *inventory_).values()) == expected
+    found = topology.connection("a", *inventory_)
+    assert tuple(found[name] for name in ("host", "port", "user", "known")) == expected
     assert topology.ambiguous("a", *inventory_) == []
 
 
