@@ -157,9 +157,7 @@ def _usage_problems(certificate: Any, wanted: Iterable[str]) -> Iterable[str]:
     known = {"serverAuth": ExtendedKeyUsageOID.SERVER_AUTH, "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH}
     for name in wanted:
         if usages is not None and not {known[name], ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usages):
-            yield (
-                f"The certificate is not for a TLS {name[:6]} (extended key usage {name}). Have it issued for that."
-            )
+            yield (f"The certificate is not for a TLS {name[:6]} (extended key usage {name}). Have it issued for that.")
     usage = _extension(certificate, x509.KeyUsage)
     if usage is not None and not usage.digital_signature:
         yield "The certificate is not for digital signatures (key usage), which TLS needs. Have it issued for that."
