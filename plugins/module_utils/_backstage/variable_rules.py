@@ -422,7 +422,6 @@ RULES: Mapping[str, Rule] = {
     "backstage_postgresql_settings": settings,
     "backstage_postgresql_tls_ca_days": number(1, 36500),
     "backstage_postgresql_tls_ca_directory": path,
-    "backstage_postgresql_tls_client": superuser,
     "backstage_postgresql_tls_days": number(1, 36500),
     "backstage_postgresql_tls_directory": path,
     "backstage_postgresql_tls_names": _each(server_address),

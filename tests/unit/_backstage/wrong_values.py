@@ -90,8 +90,6 @@ WRONG = {
     "backstage_postgresql_tls_days": [*_NOT_INTS, 0, -1],
     "backstage_postgresql_tls_renew_days": [*_NOT_INTS, -1],
     "backstage_postgresql_tls_renew": _NOT_BOOLS,
-    "backstage_postgresql_tls_client_certificates": _NOT_BOOLS,
-    "backstage_postgresql_tls_client": [*NEVER_STRINGS, "a\0b", " a"],
     "backstage_postgresql_tls_usages": [*_NOT_LISTS, ["serverauth"], [{}]],
     "backstage_postgresql_tls_names": [*_NOT_LISTS, [""], ["a b"], ["db:5432"], [{}]],
     "backstage_postgresql_tls_certificate": [*NEVER_STRINGS, "a\0b", "a\u202eb"],
