@@ -28,6 +28,8 @@ SHARED: Mapping[str, Option] = {
     "backstage_postgresql_restore_time": {"type": "str"},
     "backstage_postgresql_restore_confirmed": {"type": "bool"},
     "backstage_postgresql_restore_remove_former": {"type": "bool"},
+    "backstage_postgresql_upgrade_roll_back": {"type": "bool"},
+    "backstage_postgresql_upgrade_dump": {"type": "path"},
 }
 _TLS = "backstage_postgresql_tls"
 _TLS_SETTINGS = ("ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_file")

@@ -55,7 +55,7 @@ class Repository:
 
     Attributes:
         code, message: its status.
-        backups: oldest first.
+        backups: those of this cluster, oldest first; those of before a major upgrade are left out.
         system: the identifier of the cluster that the stanza is for now; empty without a stanza.
         version: that cluster's major version; 0 without a stanza.
     """
@@ -86,10 +86,11 @@ def parse_info(text: str, stanza: str) -> Repository:
             return Repository(NO_STANZA, "the repository has no such stanza")
         databases = found.get("db") or []
         newest = max(databases, key=lambda entry: entry["id"]) if databases else None
+        entries = [one for one in found.get("backup") or [] if newest and one["database"]["id"] == newest["id"]]
         return Repository(
             found["status"]["code"],
             _message(found),
-            tuple(sorted(map(_backup, found.get("backup") or []), key=lambda backup: backup.stopped)),
+            tuple(sorted(map(_backup, entries), key=lambda backup: backup.stopped)),
             str(newest["system-id"]) if newest else "",
             int(float(newest["version"])) if newest else 0,
         )

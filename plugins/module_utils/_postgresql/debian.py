@@ -123,11 +123,11 @@ class Debian:
     def control(self, cluster: Cluster, action: str) -> str | None:
         disabled = action == "start" and cluster.start == "disabled"
         if disabled:
-            _set_start(cluster, "manual")  # else pg_ctlcluster rejects it
+            set_start(cluster, "manual")  # else pg_ctlcluster rejects it
         log = self.watch(cluster)
         done = run(["pg_ctlcluster", *_redirection(cluster), str(cluster.version), cluster.name, action])
         if disabled:
-            _set_start(cluster, "disabled")
+            set_start(cluster, "disabled")
         # The exit code does not tell: under systemd a unit starts even when its server does not, and a start may fail
         # because that of a killed run goes on.
         if (cluster.settled() is not None) == (action != "stop"):
@@ -143,7 +143,7 @@ class Debian:
 
     def start_at_boot(self, cluster: Cluster) -> None:
         if cluster.start != "auto":
-            _set_start(cluster, "auto")
+            set_start(cluster, "auto")
         if not _service_enabled():
             _enable_service()
         if cluster.unfinished:
@@ -364,7 +364,7 @@ def _default_data_directory(version: str, name: str) -> str:
     return pattern.replace("%v", version).replace("%c", name)
 
 
-def _set_start(cluster: Cluster, mode: str) -> None:
+def set_start(cluster: Cluster, mode: str) -> None:
     """Set start.conf to auto, manual or disabled, and reload systemd, which reads it through a generator."""
     with edit(os.path.join(cluster.config_directory, "start.conf")) as edited:
         old = (edited.data or b"").decode()

@@ -141,8 +141,8 @@ def control_data(cluster: Cluster, directory: str) -> Mapping[str, str]:
 
 
 def write_record(path: str, record: Mapping[str, Any] | None) -> None:
-    """Write a small JSON file of root's below `STATE`, or remove it."""
-    os.makedirs(backup_files.STATE, mode=0o755, exist_ok=True)
+    """Write a small JSON file in a directory of root's, or remove it."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     with edit(path) as edited:
         if record is None:
             edited.remove()

@@ -117,6 +117,12 @@ def test_what_verify_reports(text, found):
     assert backup_report.verify_problems(text) == found
 
 
+def test_a_backup_of_before_a_major_upgrade_is_not_one_of_this_cluster():
+    databases = [*INFO["db"], {"id": 2, "repo-key": 1, "system-id": 4711, "version": "18"}]
+    found = backup_report.parse_info(json.dumps([{**INFO, "db": databases}]), "backstage")
+    assert (found.version, found.system, found.latest) == (18, "4711", None)
+
+
 def test_an_error_without_time_stamps():
     text = "2026-11-26 08:21:12.040 P00  ERROR: [087]: archive_mode must be enabled\n   HINT: more\n"
     assert backup_report.errors(text) == "archive_mode must be enabled"
