@@ -108,6 +108,12 @@ options:
       - With O(state=absent), O(name) loses its password only when it is the owner or a member of it and no superuser.
         Any other user may serve others and stays unchanged, with a warning. A missing user is accepted then.
     type: str
+  member_of:
+    description:
+      - Roles whose rights the user must have, such as C(pg_monitor). Its other memberships stay unchanged.
+    type: list
+    elements: str
+    default: []
   default_of:
     description:
       - Name of the variable that has O(name) as its default and that nobody has set.
@@ -211,6 +217,7 @@ def main() -> None:
             },
             "owner": {"type": "str"},
             "default_of": {"type": "str"},
+            "member_of": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -249,6 +256,7 @@ def _wanted(params):
         create=params["create"],
         owner=params["owner"],
         default_of=params["default_of"],
+        member_of=tuple(params["member_of"]),
     )
 
 

@@ -14,12 +14,13 @@ import engine
 import images
 
 RELEASE = "upgraded"
+SCENARIOS = {"recovery"}
 SOURCES = pathlib.Path(__file__).with_name("upgraded")
 _BEFORE, _AFTER = "bookworm", "trixie"
 
 
 def ensure() -> None:
-    """Make the image when it is missing or stale: ten minutes, once."""
+    """Make the image when it is missing or stale: two minutes, once."""
     images.ensure(_BEFORE)
     with tempfile.TemporaryDirectory(dir=common.CACHE, prefix="image-") as place:
         folder = pathlib.Path(place) / RELEASE

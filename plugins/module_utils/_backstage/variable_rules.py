@@ -337,6 +337,12 @@ def secret(value: Any) -> Iterable[str]:
         yield "begins or ends with white space. Choose another password."
 
 
+def monitor_address(value: Any) -> Iterable[str]:
+    """The address of an access rule; empty for none."""
+    if value:
+        yield from access([{"type": "host", "address": value}])
+
+
 def schedule(value: Any) -> Iterable[str]:
     """A calendar expression of systemd, whose own program checks the rest of it on the host."""
     if not value.strip():
@@ -412,6 +418,9 @@ RULES: Mapping[str, Rule] = {
     "backstage_postgresql_listen_addresses": listen_addresses,
     "backstage_postgresql_lock_timeout": number(0, 86400),
     "backstage_postgresql_login_user": superuser,
+    "backstage_postgresql_monitor_address": monitor_address,
+    "backstage_postgresql_monitor_password": lambda value: password(value) if value else (),
+    "backstage_postgresql_monitor_user": lambda value: database_user(value) if value else (),
     "backstage_postgresql_owner": owner_role,
     "backstage_postgresql_password": password,
     "backstage_postgresql_port": _PORT,

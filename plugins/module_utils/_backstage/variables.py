@@ -77,6 +77,11 @@ def _pairs(values: Mapping[str, Any]) -> Iterable[str]:
     user, owner = values.get("backstage_postgresql_user"), values.get("backstage_postgresql_owner")
     if owner and user == owner:
         yield "backstage_postgresql_owner: is the database user. Choose another name for the NOLOGIN owner role."
+    if values.get("backstage_postgresql_monitor_user"):
+        if not values.get("backstage_postgresql_monitor_password"):
+            yield "backstage_postgresql_monitor_user: has no password. Set backstage_postgresql_monitor_password."
+        if values["backstage_postgresql_monitor_user"] in ("postgres", user, owner):
+            yield "backstage_postgresql_monitor_user: is the superuser or Backstage's own. Choose another name."
     provider = values.get("backstage_database_provider", "packages")
     if is_on(values.get("backstage_postgresql_backup")):
         if provider != "packages":

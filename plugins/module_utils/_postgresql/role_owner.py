@@ -62,6 +62,20 @@ def membership(cursor: Any, wanted: role_password.Wanted) -> tuple[bool, bool]:
     return cursor.fetchone() or (False, False)
 
 
+def groups(cursor: Any, wanted: role_password.Wanted) -> tuple[list[str], list[str]]:
+    """The roles that the user is not a member of, a phrase each, and the statements that grant them."""
+    cursor.execute(
+        "SELECT o.rolname FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles o ON o.oid = m.roleid "
+        "JOIN pg_catalog.pg_roles r ON r.oid = m.member WHERE r.rolname = %s",
+        (wanted.name,),
+    )
+    has = {name for (name,) in cursor.fetchall()}
+    missing = [group for group in wanted.member_of if group not in has]
+    name = quoted_identifier(wanted.name)
+    grants = [f"GRANT {quoted_identifier(group, 'member_of')} TO {name}" for group in missing]
+    return [f"the user is not a member of {group}" for group in missing], grants
+
+
 def belongs(cursor: Any, wanted: role_password.Wanted) -> bool:
     """Whether the user is the owner or a member of it, and no superuser."""
     cursor.execute("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = %s", (wanted.name,))

@@ -52,6 +52,7 @@ class Wanted(NamedTuple):
         create: create the user, and its owner, when it is missing.
         owner: a NOLOGIN role that the user shall be a member of, and become in every session (SET ROLE). It gets the
             flags, but for those in `LOGIN_FLAGS`. Without a password: only the owner or a member of it is touched.
+        member_of: roles whose rights the user shall have; those that it has beside them stay.
         default_of: the variable that nobody set, where its default is the name of the user; an existing superuser keeps
             its password then, unless the cluster is new.
     """
@@ -64,6 +65,7 @@ class Wanted(NamedTuple):
     create: bool = False
     owner: str | None = None
     default_of: str | None = None
+    member_of: tuple[str, ...] = ()
 
     @property
     def own_flags(self) -> list[str]:
@@ -125,6 +127,8 @@ def check(wanted: Wanted) -> None:
                 f"owner: {wanted.owner!r} is the name of the user itself.",
                 "Use a role that does not log in, or leave owner out.",
             )
+    for group in wanted.member_of:
+        quoted_identifier(group, "member_of")
     for flag in wanted.flags:
         if flag not in FLAGS:
             raise invalid(f"role_attr_flags: unknown flag {flag!r}.", f"Use {', '.join(FLAGS)}.")
@@ -261,6 +265,9 @@ def _ensure(cursor: Any, wanted: Wanted, login: Mapping[str, Any], dry: bool) ->
         reasons = _password_reasons(wanted, stored, kind, kept, iterations)
     owned = wanted.owner and wanted.password is not None
     owner_reasons, statements = _owner().amiss(cursor, wanted) if owned else ([], [])
+    if wanted.member_of:
+        group_reasons, grants = _owner().groups(cursor, wanted)
+        owner_reasons, statements = owner_reasons + group_reasons, statements + grants
     plan = Plan(bool(reasons), iterations, [flag for flag in wanted.own_flags if flag not in role.flags], statements)
     if role.exists:
         reasons += [f"the user is not {flag}" for flag in plan.flags]

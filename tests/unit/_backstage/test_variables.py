@@ -95,3 +95,13 @@ def test_a_backup_needs_a_server_of_packages():
         (problem,) = variables.problems({**values, **more}, OPTIONS)
         assert problem.startswith("backstage_postgresql_backup: is not supported with ")
     assert variables.problems({"backstage_database_provider": "external"}, OPTIONS) == []
+
+
+def test_the_user_of_the_monitoring_has_a_password_and_a_name_of_its_own():
+    values = {"backstage_postgresql_monitor_user": "exporter", "backstage_postgresql_user": "backstage"}
+    (problem,) = variables.problems(values, OPTIONS)
+    assert problem.startswith("backstage_postgresql_monitor_user: has no password.")
+    values["backstage_postgresql_monitor_password"] = "secret"
+    assert variables.problems(values, OPTIONS) == []
+    (problem,) = variables.problems({**values, "backstage_postgresql_monitor_user": "backstage"}, OPTIONS)
+    assert problem.startswith("backstage_postgresql_monitor_user: ")
