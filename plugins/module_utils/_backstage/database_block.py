@@ -136,7 +136,8 @@ def absent(data: bytes) -> Patched:
     result = _patch(document, old, {**_ordered(new, BEFORE), **BEFORE}, patched)
     comments = _comment_lines(data) - _comment_lines(result.data)
     if comments > 0:
-        result.warnings.append(f"{comments} lines of comments stood in what was removed, and are gone with it.")
+        lines = "1 comment line" if comments == 1 else f"{comments} comment lines"
+        result.warnings.append(f"Removed {lines} inside the keys that were removed.")
     return result
 
 

@@ -451,7 +451,7 @@ def test_absent_names_what_it_removes():
     )
     patched = database_block.absent(text.encode())
     assert patched.removed == ["backend.database.connection.database", "backend.database.connection.ssl"]
-    assert patched.warnings == ["2 lines of comments stood in what was removed, and are gone with it."]
+    assert patched.warnings == ["Removed 2 comment lines inside the keys that were removed."]
     assert b"# stays" in patched.data
     string = database_block.absent(block("client: pg", "connection: 'pg://u:p@h/d'").encode())
     assert (string.removed, string.warnings) == (["backend.database.connection"], [])
