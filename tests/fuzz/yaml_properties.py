@@ -25,7 +25,7 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies
 import yaml
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events, reread
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import (
     Document,
     Rules,
@@ -44,6 +44,19 @@ from ansible_collections.devportal.backstage.tests.fuzz.yaml_text import (
 
 MISSING = object()
 BATCH = 1000  # examples of one hypothesis run: it remembers all of them
+
+_edited = reread.edited
+
+
+def _edited_like_the_whole(old: events.Stream, *more: Any) -> events.Stream:
+    """The events of an edited text; the same as if the whole were parsed again."""
+    new, whole = _edited(old, *more), events.Stream(more[0], for_edits=False, rules=more[2])
+    for name in ("values", "styles", "after", "documents"):
+        assert getattr(new, name) == getattr(whole, name), (name, old.text, more[0])
+    return new
+
+
+reread.edited = _edited_like_the_whole
 
 
 def check(data: bytes) -> str:

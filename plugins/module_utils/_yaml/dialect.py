@@ -30,8 +30,8 @@ _BREAK = re.compile(r"\n( *)")
 _BYTE_ORDER_MARK = re.compile("^\ufeff", re.MULTILINE)
 _HEADER_AND_TAB = re.compile(r"([|>][-+0-9]*[ \t]*(?:#[^\n]*)?\r?\n(?: *\r?\n)*)( +)\t")
 _BLANKS_WITH_TAB = re.compile(r"[ \t]*\t[ \t]*")
-_BLANKS_ONLY = re.compile(r"(?<=[ \t:-])[|>][-+]?[1-9][-+]?[ \t]*(?:#[^\n]*)?\r?\n(?= )")
 _BLANKS_AND_COMMENT = re.compile(r"(?:\n *\r?)*\n( *)(?=#)")
+_SIGNS = frozenset("#&!")
 _COMMENT_LINES = re.compile(r"\n(?:[ \t]*(?:#[^\n]*)?\r?\n)+")
 _COMMENT = re.compile(r"(?:^|(?<=[ \t]))#.*")
 _PROPERTIES = re.compile(r"(?:[&!]\S*[ \t]*)+")
@@ -62,10 +62,8 @@ def check(stream: Stream) -> None:
             raise stream.error_at("a byte order mark (U+FEFF) stands inside the file; remove it", mark.start())
     for found in _HEADER_ALONE.finditer(text):
         _check_header(stream, found.start())
-    for found in _BLANKS_ONLY.finditer(text):
-        _check_blanks(stream, found.start())
     for found in _COMMENT_LINES.finditer(text):
-        if "#" in found.group():
+        if "#" in found.group() and _may_await_value(text, found.start()):
             _check_comments_before(stream, found.start(), found.end())
     _check_indents(stream)
     if "\t" in text:
@@ -83,8 +81,11 @@ def _check_header(stream: Stream, index: int) -> None:
         parent = _parent(stream, node)
         if parent is not None and len(indent) <= _column(stream, parent):
             raise stream.error("a block scalar that is not indented deeper than its key; indent it", node)
+    value = stream.values[node]
+    if " " in value and not value.strip(" \n"):  # to npm yaml it is empty
+        raise stream.error("a block scalar that holds only blanks; write it in quotes", node)
     # libyaml ends the scalar where a line is indented less than the blank lines above it, npm yaml refuses that.
-    found = _BLANKS_AND_COMMENT.match(text, text.index("\n", index)) if not stream.values[node].strip("\n") else None
+    found = _BLANKS_AND_COMMENT.match(text, text.index("\n", index)) if not value.strip("\n") else None
     if found:
         parent = _parent(stream, node)
         if len(found.group(1)) > (-1 if parent is None else _column(stream, parent)):
@@ -93,12 +94,10 @@ def _check_header(stream: Stream, index: int) -> None:
             )
 
 
-def _check_blanks(stream: Stream, index: int) -> None:
-    """Refuse a block scalar that holds only blanks: npm yaml reads it as empty."""
-    node = bisect.bisect_right(stream.starts, index) - 1
-    value = stream.values[node]
-    if stream.style(node) in ("|", ">") and " " in value and not value.strip(" \n"):
-        raise stream.error("a block scalar that holds only blanks; write it in quotes", node)
+def _may_await_value(text: str, index: int) -> bool:
+    """Whether a line that ends at a place may end in an indicator, anchor or tag; fast."""
+    line = text[text.rfind("\n", 0, index) + 1 : index].rstrip()
+    return line[-1:] in (":", "-", "?") or not _SIGNS.isdisjoint(line)
 
 
 def _check_comments_before(stream: Stream, start: int, end: int) -> None:

@@ -14,10 +14,11 @@ mark in a plain scalar in brackets.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -152,6 +153,34 @@ class Stream:
             self.values = [value.translate(back) if isinstance(value, str) else value for value in self.values]
         if self.starts and rules.version == "1.2":
             dialect.check(self)
+
+    @classmethod
+    def joined(cls, text: str, rules: Rules, old: Stream, parts: Sequence[tuple[int, int, Stream]]) -> Stream:
+        """A stream for comparing: that of an old text with other entries for ranges of nodes of its root mapping."""
+        new = cls("", rules=rules)
+        new.text = text
+        new.documents, new.document_ends = [0], [len(text)]
+        bounds, shifts = [0], [0]
+        at = 0
+        for start, end, part in parts:
+            offset = len(new.values) + start - at - 1  # of a node within the part; its own root is not taken
+            new.values += old.values[at:start]
+            new.values += part.values[1:-1]
+            new.styles += old.styles[at:start]
+            new.styles += part.styles[1:-1]
+            new.after.update((node + offset, after + offset) for node, after in part.after.items() if node)
+            bounds += [start, end]
+            shifts += [0, len(new.values) - end]
+            at = end
+        new.values += old.values[at:]
+        new.styles += old.styles[at:]
+        inside = bisect.bisect_right
+        for node, after in old.after.items():
+            number = inside(bounds, node) - 1
+            if not number % 2:  # it is not in one of the ranges
+                new.after[node + shifts[number]] = after + shifts[number]
+        new.after[0] = len(new.values)
+        return new
 
     def _read_tabs(self, source: str) -> dict[int, int | str]:
         """Read a text with tabs where npm yaml allows them and PyYAML does not; and what stands for those in literals.

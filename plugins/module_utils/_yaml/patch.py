@@ -36,7 +36,7 @@ import bisect
 import re
 from typing import Any
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml import dialect
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml import dialect, reread
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.draft import MISSING, Drafting
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.editor import Editor, Region, spliced
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
@@ -252,7 +252,7 @@ class Document:
         stream = editor.stream
         body = spliced(self._body, editor.splices)
         try:
-            result = Stream(body, for_edits=False, rules=self._rules)
+            result = reread.edited(stream, body, editor.splices, self._rules)
         except YamlPatchError as error:
             raise _unproven(stream, editor.regions[0].start) from error
         _verify(stream, result, editor.regions)

@@ -348,6 +348,23 @@ class TestRefusals:
         with pytest.raises(YamlPatchError, match="would change something else"):
             _unused = document.text
 
+    def test_only_the_entries_that_were_touched_are_parsed_again(self, monkeypatch):
+        module = "ansible_collections.devportal.backstage.plugins.module_utils._yaml.reread.Stream"
+        parsed = []
+
+        class Counted(events.Stream):
+            def __init__(self, text, *more, **named):
+                parsed.append(text)
+                super().__init__(text, *more, **named)
+
+        text = "# c\na:\n  b: 1\n" + "c: |+\n  x\n\n" + "d: [1]\n" + "e:\n- f\n" + "g: 1\n"
+        monkeypatch.setattr(module, Counted)
+        document = Document(text)
+        document.set(("a", "new"), 2)
+        document.set(("e", 1), "z")
+        assert document.text == text.replace("b: 1", "b: 1\n  new: 2").replace("- f", "- f\n- z")
+        assert [text for text in parsed if text] == ["a:\n  b: 1\n  new: 2\n", "e:\n- f\n- z\n"]
+
 
 class TestTree:
     def test_it_is_what_npm_yaml_reads(self):
