@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 
 from ansible_collections.devportal.backstage.molecule.shared.tests.plugin import ask, play
@@ -32,6 +33,30 @@ class Portal:
         done = play(playbook, **variables)
         assert done.returncode == 0, done.stdout[-6000:]
         return done
+
+    def fails(self, playbook, **variables):
+        """Run a playbook, which has to fail."""
+        done = play(playbook, **variables)
+        assert done.returncode != 0, done.stdout[-3000:]
+        return done
+
+    def start(self, program, login, flag):
+        """Start a Python program on the app host that has the login and a file; return once it has created the file."""
+        words = " ".join(shlex.quote(word) for word in ("python3", "-c", program, json.dumps(login), flag))
+        self.app.check_output("setsid sh -c %s >/tmp/session.log 2>&1 &", words)
+        deadline = time.monotonic() + PATIENCE
+        while not self.app.file(flag).exists:
+            assert time.monotonic() < deadline, self.app.file("/tmp/session.log").content_string
+            time.sleep(0.5)
+
+    def stop(self, flag):
+        """Remove the file, and return the number that the program has written then."""
+        self.app.check_output("rm %s", flag)
+        deadline = time.monotonic() + PATIENCE
+        while not self.app.file(f"{flag}.done").exists or not self.app.file(f"{flag}.done").size:
+            assert time.monotonic() < deadline, self.app.file("/tmp/session.log").content_string
+            time.sleep(0.5)
+        return int(self.app.file(f"{flag}.done").content_string)
 
     def get(self, path):
         """What Backstage answers; an empty list where it does not."""

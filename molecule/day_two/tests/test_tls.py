@@ -5,8 +5,43 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import re
+
 import pytest
 from ansible_collections.devportal.backstage.molecule.day_two.tests.portal import ENTITIES, Portal
+from ansible_collections.devportal.backstage.molecule.shared.tests.plugin import ask
+
+CA_DIRECTORY = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "ca"
+BLOCK = """
+      ssl:
+        ca:
+          $file: /etc/backstage-postgresql-tls/ca.crt
+        rejectUnauthorized: true
+"""
+FILES = "/etc/backstage-postgresql-tls"
+SESSIONS = """
+SELECT a.pid, s.ssl, s.version FROM pg_stat_activity a JOIN pg_stat_ssl s USING (pid)
+WHERE a.usename = 'backstage' AND a.client_addr IS NOT NULL AND a.pid <> pg_backend_pid()
+"""
+# A session that works without a break until its file goes, and then reports how it went.
+CLIENT = """
+import json, os, psycopg2, sys, time
+connection = psycopg2.connect(**json.loads(sys.argv[1]))
+connection.autocommit = True
+count = 0
+with connection.cursor() as cursor:
+    cursor.execute("SELECT pg_backend_pid()")
+    first = cursor.fetchone()
+    open(sys.argv[2], "w").close()
+    while os.path.exists(sys.argv[2]):
+        cursor.execute("SELECT pg_backend_pid()")
+        assert cursor.fetchone() == first
+        count += 1
+        time.sleep(0.05)
+print(count, file=open(sys.argv[2] + ".done", "w"))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -14,5 +49,148 @@ def portal(hosts):
     return Portal(hosts)
 
 
+def sessions(portal):
+    """The sessions of Backstage, by process ID."""
+    rows = (row.split("|") for row in portal.sql(SESSIONS))
+    return {pid: (encrypted, version) for pid, encrypted, version in rows}
+
+
+def serial(portal):
+    """Of the certificate that the server presents, seen from the app host."""
+    server = portal.server["ansible_host"]
+    command = f"openssl s_client -starttls postgres -connect {server}:5432 -CAfile {FILES}/ca.crt -verify_return_error"
+    command += f" -verify_hostname {server} </dev/null | openssl x509 -noout -serial"
+    done = portal.app.run(command)
+    assert done.stdout.startswith("serial="), done.stderr
+    return done.stdout.strip()
+
+
+def changed(done):
+    return [int(count) for count in re.findall(r"changed=(\d+)", done.stdout.partition("PLAY RECAP")[2])]
+
+
 def test_the_catalog_is_in_the_database(portal):
     assert portal.uids().keys() == ENTITIES
+
+
+def test_backstage_reads_the_block_and_uses_tls(portal):
+    text = portal.app.file("/srv/backstage/app-config.production.yaml").content_string
+    assert text.count(BLOCK) == 1
+    found = sessions(portal)
+    assert found
+    assert {encrypted for encrypted, _version in found.values()} == {"True"}
+    assert {version for _encrypted, version in found.values()} <= {"TLSv1.2", "TLSv1.3"}
+
+
+@pytest.mark.parametrize("place", ["app", "database"])
+def test_a_plain_connection_is_rejected(portal, place):
+    address = portal.server["ansible_host"] if place == "app" else "127.0.0.1"
+    with pytest.raises(AssertionError, match=r"pg_hba\.conf rejects connection .* no encryption"):
+        ask(getattr(portal, place), portal.server, "SELECT 1", host=address, sslmode="disable")
+    ca = f"{FILES}/ca.crt"
+    login = {"host": portal.server["ansible_host"], "sslmode": "verify-full", "sslrootcert": ca}
+    assert ask(portal.app, portal.server, "SELECT 1", **login, channel_binding="require") == ["1"]
+
+
+def test_an_old_protocol_is_not_allowed(portal):
+    query = "runuser -u postgres -- psql -XAtc 'SHOW ssl_min_protocol_version'"
+    assert portal.database.check_output(query) == "TLSv1.2"
+
+
+def test_only_the_rules_of_the_portal_changed(portal):
+    text = portal.database.check_output("cat /etc/postgresql/*/main/pg_hba.conf")
+    block = [line for line in text.splitlines() if not line.startswith("#")][:2]
+    assert block == ["hostssl\tall\tall\tsamenet\tscram-sha-256", "hostnossl\tall\tbackstage\tall\treject"]
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "owner", "mode"),
+    [
+        ("database", "server.key", "postgres", 0o600),
+        ("database", "server.crt", "root", 0o644),
+        ("database", "ca.crt", "root", 0o644),
+        ("app", "ca.crt", "root", 0o644),
+    ],
+)
+def test_files_have_their_owner_and_mode(portal, place, name, owner, mode):
+    file = getattr(portal, place).file(f"{FILES}/{name}")
+    assert (file.user, file.mode) == (owner, mode)
+
+
+def test_the_key_of_the_ca_stays_on_the_control_node_and_that_of_the_server_on_its_host(portal):
+    key, certificate = CA_DIRECTORY / "ca.key", CA_DIRECTORY / "ca.crt"
+    assert {path.name: path.stat().st_mode & 0o777 for path in CA_DIRECTORY.iterdir()} == {
+        "ca.key": 0o600,
+        "ca.crt": 0o644,
+    }
+    assert CA_DIRECTORY.stat().st_mode & 0o777 == 0o700
+    # The second line of a key is in no other file; that of the certificate shows that the search finds what is there.
+    ca_line, found_line = key.read_text().splitlines()[1], certificate.read_text().splitlines()[1]
+    server_line = portal.database.file(f"{FILES}/server.key").content_string.splitlines()[1]
+    for host, there, foreign in (
+        (portal.database, [server_line, found_line], [ca_line]),
+        (portal.app, [found_line], [ca_line, server_line]),
+    ):
+        for line in [*there, *foreign]:
+            command = "grep -rlF --devices=skip -e %s /etc /var /root /srv /home /run /tmp /opt 2>/dev/null"
+            places = host.run(command, line).stdout.split()
+            assert bool(places) == (line in there), places
+        journal = host.run("journalctl --all --output=export --no-pager").stdout
+        assert ca_line not in journal
+        assert server_line not in journal
+    for path in CA_DIRECTORY.parent.rglob("*"):
+        if path.is_file() and path != key:
+            data = path.read_bytes()
+            assert ca_line.encode() not in data
+            assert server_line.encode() not in data
+
+
+def test_a_certificate_that_is_not_due_stays(portal):
+    before = serial(portal)
+    assert changed(portal.run("devportal.backstage.renew_certificates")) == [0, 0]
+    assert serial(portal) == before
+
+
+def test_a_certificate_is_renewed_and_no_connection_is_dropped(portal):
+    before, since = serial(portal), portal.app.check_output("date '+%Y-%m-%d %H:%M:%S'")
+    process = portal.app.check_output("systemctl show -P MainPID backstage")
+    login = {
+        "host": portal.server["ansible_host"],
+        "user": "backstage",
+        "password": portal.server["backstage_postgresql_password"],
+        "dbname": "postgres",
+        "sslmode": "verify-full",
+        "sslrootcert": f"{FILES}/ca.crt",
+    }
+    flag = "/tmp/session"
+    portal.start(CLIENT, login, flag)
+    done = portal.run("devportal.backstage.renew_certificates", backstage_postgresql_tls_renew=True)
+    assert sum(changed(done)) > 0
+    assert "PRIVATE KEY" not in done.stdout
+    assert serial(portal) != before
+    assert portal.stop(flag) > 0
+    # Backstage's pools close what was idle, so that its process IDs do not show it; its log would.
+    assert "onnection terminated" not in portal.app.check_output("journalctl -u backstage -o cat --since %s", since)
+    assert portal.app.check_output("systemctl show -P MainPID backstage") == process
+    assert portal.uids().keys() == ENTITIES
+
+
+def test_a_certificate_that_lacks_a_name_is_issued_anew(portal):
+    names = [portal.server["ansible_host"], "127.0.0.1", "db.example.com"]
+    done = portal.run("devportal.backstage.renew_certificates", backstage_postgresql_tls_names=names)
+    assert sum(changed(done)) > 0
+    text = portal.database.check_output(f"openssl x509 -noout -ext subjectAltName -in {FILES}/server.crt")
+    assert "db.example.com" in text
+
+
+def test_a_certificate_of_another_ca_is_not_replaced_by_accident(portal, tmp_path):
+    before = serial(portal)
+    other = {"backstage_postgresql_tls_ca_directory": str(tmp_path / "another")}
+    done = portal.fails("devportal.backstage.renew_certificates", **other)
+    assert "did not issue the certificate /etc/backstage-postgresql-tls/server.crt of database" in done.stdout
+    assert serial(portal) == before
+
+
+def test_verify_shows_tls(portal):
+    done = portal.run("devportal.backstage.verify")
+    assert re.search(r"ok +tls +TLSv1\.[23], the certificate of the server is valid until 20[0-9-]+", done.stdout)

@@ -249,7 +249,7 @@ class _Walk:
     def session(self, login: Login) -> Iterator[Session]:
         """Log in as Backstage would; what fails goes into the report, and `Stop` is raised."""
         report = self.report
-        check_tls(report, login)
+        agreed = check_tls(report, login)
         try:
             connection = self._log_in({**login_options(login), **self._options})
         except CollectionError as error:
@@ -259,6 +259,8 @@ class _Walk:
             read_only(connection)
             session = Session(report, login, connection)
             if report.server_version is None:
+                if agreed:
+                    report.passed("tls", agreed)
                 report.passed("login", f"{login.user} logs in at {login.host} port {login.port}.")
                 session.look_at_server()
                 if self._target:

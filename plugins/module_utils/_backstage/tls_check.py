@@ -12,6 +12,7 @@ import contextlib
 import socket
 import ssl
 import struct
+import time
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.check_report import Check, Report, Stop
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_target import Login
@@ -28,11 +29,15 @@ def tls_problem(login: Login) -> Check | None:
     return next(iter(report.checks), None)
 
 
-def check_tls(report: Report, login: Login) -> None:
-    """Shake hands as Node would, whose rules for names and authorities are not libpq's."""
+def check_tls(report: Report, login: Login) -> str:
+    """Shake hands as Node would, whose rules for names and authorities are not libpq's.
+
+    Returns:
+        What was agreed upon, as a sentence; empty without TLS, and where the login says it better.
+    """
     tls, where = login.tls, f"{login.host} port {login.port}"
     if tls is None or login.host.startswith("/"):
-        return
+        return ""
     if tls.client_certificate:
         report.unknown(
             "tls",
@@ -63,7 +68,8 @@ def check_tls(report: Report, login: Login) -> None:
                     "Turn on ssl in PostgreSQL, or remove backend.database.connection.ssl (or PGSSLMODE).",
                 )
                 raise Stop
-            context.wrap_socket(plain, server_hostname=login.host).close()
+            with context.wrap_socket(plain, server_hostname=login.host) as wrapped:
+                return _agreed(wrapped)
     except ssl.SSLCertVerificationError as error:
         cause = error.verify_message.rstrip(".")
         if tls.ca and not context.cert_store_stats()["x509"]:
@@ -79,4 +85,13 @@ def check_tls(report: Report, login: Login) -> None:
         raise Stop from error
     except OSError:
         # The login says it better.
-        return
+        return ""
+
+
+def _agreed(wrapped: ssl.SSLSocket) -> str:
+    protocol, certificate = wrapped.version() or "TLS", wrapped.getpeercert()
+    end = str(certificate.get("notAfter", "")) if certificate else ""
+    if not end:
+        return f"{protocol}; the certificate of the server is not verified (rejectUnauthorized is false)."
+    day = time.strftime("%Y-%m-%d", time.gmtime(ssl.cert_time_to_seconds(end)))
+    return f"{protocol}, the certificate of the server is valid until {day}."
