@@ -110,7 +110,8 @@ def _upgrade(upgrade, directory, check):
         return {"changed": False, "msg": f"Cluster {upgrade.new} is in use."}
     upgrade.check()
     if check:
-        return {"changed": True, "msg": f"Cluster {upgrade.old} would be upgraded."}
+        what = "An interrupted upgrade would be completed" if upgrade.is_interrupted else "It would be upgraded"
+        return {"changed": True, "msg": f"Cluster {upgrade.old}: {what}."}
     dump = f" The dump is {upgrade.dump(directory)}." if directory and not upgrade.is_interrupted else ""
     compared = upgrade.run()
     return {"changed": True, "msg": summary(compared, upgrade.old, upgrade.new) + dump}
