@@ -51,11 +51,12 @@ def problems(
         return [text for text in (found, trusted) if isinstance(text, str)]
     first, chain = found[0], [*found[1:], *trusted]
     problem_list = [*date_problems(first, renew_days), *_strength_problems(first)]
-    for ca in trusted:
-        problem_list += authority_problems(ca)
+    authority_list = [text for ca in trusted for text in authority_problems(ca)]
+    problem_list += authority_list
     problem_list += _name_problems(first, names)
     problem_list += _common_name_problems(first, common_name)
-    problem_list += _signature_problems(first, chain, trusted)
+    # With another CA certificate, this may be another matter.
+    problem_list += [] if authority_list else _signature_problems(first, chain, trusted)
     problem_list += _usage_problems(first, usages)
     problem_list += _key_problems(first, private_key, fingerprint)
     return problem_list

@@ -105,3 +105,18 @@ def test_the_user_of_the_monitoring_has_a_password_and_a_name_of_its_own():
     assert variables.problems(values, OPTIONS) == []
     (problem,) = variables.problems({**values, "backstage_postgresql_monitor_user": "backstage"}, OPTIONS)
     assert problem.startswith("backstage_postgresql_monitor_user: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"backstage_database_provider": "container"}, "backstage_postgresql_tls: the database of"),
+        ({"backstage_database_provider": "external"}, "backstage_postgresql_tls: the database of"),
+        ({"backstage_postgresql_settings": {"SSL": False}}, "backstage_postgresql_settings: ssl is set by"),
+        ({"backstage_postgresql_settings": {"ssl_cert_file": "/x"}}, "ssl_cert_file is set by"),
+    ],
+)
+def test_what_contradicts_tls(given, sentence):
+    (found,) = variables.problems({"backstage_postgresql_tls": "yes", **given}, OPTIONS)
+    assert sentence in found
+    assert variables.problems({"backstage_postgresql_tls": False, **given}, OPTIONS) == []
