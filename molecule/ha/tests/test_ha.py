@@ -222,6 +222,21 @@ def test_a_replaced_host_joins_by_running_the_playbook(cluster, uids):
 
 
 @long
+def test_the_synchronous_replica_is_killed(cluster, uids):
+    """A commit waits until the leader has chosen the other replica."""
+    with Writers(cluster) as writers:
+        lost, leader = cluster.synchronous(), cluster.leader()
+        docker("kill", PREFIX + lost)
+        wait(lambda: cluster.synchronous() not in ("", lost), 4 * cluster.ttl, cluster.members)
+        time.sleep(5)
+        start_host(lost)
+        cluster.wait_healthy()
+    figure(f"synchronous replica killed: gap {writers.check():.1f} s, {writers.seen()}")
+    assert cluster.leader() == leader
+    assert cluster.wait_uids() == uids
+
+
+@long
 def test_a_member_of_etcd_is_lost(cluster, uids):
     with Writers(cluster) as writers:
         leader = cluster.leader()
