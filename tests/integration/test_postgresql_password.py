@@ -187,6 +187,20 @@ def test_create(server, call):
     ]
 
 
+def test_memberships_are_granted_and_others_stay(call, server):
+    name, other = next(names), next(names)
+    server.query(f"CREATE ROLE {other}")
+    wish = {"name": name, "password": "made secret", "create": True, "member_of": ["pg_monitor"]}
+    assert call(**wish)["changed"]
+    server.query(f"GRANT {other} TO {name}")
+    assert not call(**wish)["changed"]
+    granted = "SELECT o.rolname FROM pg_auth_members m JOIN pg_roles o ON o.oid = m.roleid JOIN pg_roles r"
+    query = f"{granted} ON r.oid = m.member WHERE r.rolname = '{name}' ORDER BY 1"
+    assert [row[0] for row in server.query(query)] == sorted(["pg_monitor", other])
+    server.query(f"REVOKE pg_monitor FROM {name}")
+    assert call(**wish)["changed_because"] == ["the user is not a member of pg_monitor"]
+
+
 def test_create_without_login_and_all_or_nothing(server, call):
     name = next(names)
     call(name=name, password="made secret", create=True, role_attr_flags=["NOLOGIN"])
