@@ -317,6 +317,19 @@ def _hide_secrets_only(module: AnsibleModule) -> None:
     module.no_log_values = {value for value in module.no_log_values if value in secrets} | secrets
 
 
+class _Module(AnsibleModule):
+    """A module that masks nothing in messages about its options, and does not show the patches beside them."""
+
+    has_options = False
+
+    def fail_json(self, msg: str, **kwargs: object) -> None:
+        if not self.has_options:
+            self.no_log_values = set()
+            patches = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+            kwargs["invocation"] = {"module_args": {**self.params, "patches": patches}}
+        super().fail_json(msg, **kwargs)
+
+
 def main() -> None:
     patch = {
         "op": {"type": "str", "choices": ["set", "delete", "merge", "add", "insert"], "default": "set"},
@@ -327,7 +340,7 @@ def main() -> None:
         "append": {"type": "bool", "default": False},
         "contains": {"type": "raw"},
     }
-    module = AnsibleModule(
+    module = _Module(
         argument_spec={
             "path": {"type": "path", "required": True},
             "patches": {"type": "list", "elements": "dict", "required": True, "options": patch, "no_log": True},
@@ -344,6 +357,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    module.has_options = True
     _hide_secrets_only(module)
     if not HAS_YAML:
         module.fail_json(msg=MISSING_YAML)

@@ -276,7 +276,7 @@ def test_what_cannot_be_rotated(app):
     if app.credentials == "file":
         app.write(os.path.basename(app.password_file(app.user)), "what nobody reads")
     words = refusal()
-    assert "does not hold the password that Backstage reads" in words or "is scalar, not a mapping" in words
+    assert "does not hold the password that Backstage reads" in words or "is a scalar, not a mapping" in words
 
 
 @pytest.mark.parametrize("credentials", ["env"], indirect=True)

@@ -71,6 +71,17 @@ def test_a_secret_is_in_no_output(run_module, file):
     assert "third-secret-3" not in str(result)
 
 
+def test_a_message_about_the_options_can_be_read(run_module, file):
+    """Ansible masks in its messages what stands in a parameter that may be secret."""
+    result = run_module("yaml_patch", path=str(file), patches=[{"path": ["a"], "value": "x"}])
+    assert "missing required arguments: at found in patches" in result["msg"]
+    result = run_module("yaml_patch", path=str(file), patches=[{"op": "replace", "at": ["a"], "value": 1}])
+    assert "one of: set, delete, merge, add, insert, got: replace" in result["msg"]
+    result = run_module("yaml_patch", path=str(file), patches=[{"at": ["x"], "token": "a-secret-1"}])
+    assert "token" in result["msg"]
+    assert "a-secret-1" not in str(result)
+
+
 def test_a_missing_file(run_module, tmp_path):
     path = tmp_path / "new.yaml"
     result = run_module("yaml_patch", path=str(path), patches=[{"at": ["a", "b"], "value": [1, {"c": "x"}]}])

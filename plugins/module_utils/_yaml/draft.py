@@ -199,7 +199,7 @@ class Drafting:
             return None
         if mark is not (MAPPING if isinstance(step, str) else SEQUENCE):
             wanted = "mapping" if isinstance(step, str) else "sequence"
-            raise stream.error(f"{dotted(path[:depth])} is {self._layout.kind(node)}, not a {wanted}", node)
+            raise stream.error(f"{dotted(path[:depth])} is a {self._layout.kind(node)}, not a {wanted}", node)
         stream.check_tag(node)
         if node in stream.suspects:
             stream.check_keys(node)

@@ -27,6 +27,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events i
     ALIAS,
     MAPPING,
     SEQUENCE,
+    SharedError,
     YamlPatchError,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Entry, Layout
@@ -143,7 +144,8 @@ class Editor(Layout):
         used = {stream.anchor(alias): alias for alias in aliases}
         for node in way if not self.through_aliases else ():
             if stream.anchor(node) in used:
-                raise stream.error(f"*{stream.anchor(node)} repeats what would be changed; edit by hand", node)
+                found = stream.error(f"*{stream.anchor(node)} repeats what would be changed; edit by hand", node)
+                raise SharedError(found.message, found.line, found.column)
         used = {stream.anchor(alias): alias for alias in aliases if not start <= alias < end}
         for node in range(start, end):
             if stream.values[node] is not ALIAS and stream.anchor(node) in used:

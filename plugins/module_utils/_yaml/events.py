@@ -66,6 +66,10 @@ class YamlPatchError(CollectionError):
         self.message, self.line, self.column = message, line, column
 
 
+class SharedError(YamlPatchError):
+    """An edit would change what an alias repeats."""
+
+
 class Mark:
     """What stands in the column of values for an event that is no scalar."""
 

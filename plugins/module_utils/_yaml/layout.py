@@ -82,7 +82,7 @@ class Layout:
                 return None, depth, way
             if mark is not (MAPPING if isinstance(step, str) else SEQUENCE):
                 wanted = "mapping" if isinstance(step, str) else "sequence"
-                raise stream.error(f"{dotted(path[:depth])} is {self.kind(node)}, not a {wanted}", node)
+                raise stream.error(f"{dotted(path[:depth])} is a {self.kind(node)}, not a {wanted}", node)
             stream.check_tag(node)
             if node in stream.suspects:
                 stream.check_keys(node)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import SharedError
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Key, Path
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import (
     MISSING,
@@ -113,6 +114,8 @@ def _blamed(
 
 def _sentence(error: Exception) -> str:
     text = str(error)
+    if isinstance(error, SharedError):
+        text = f"{text.rpartition('; ')[0]}. Set anchors to edit, which changes the value for all its aliases"
     return text if text.endswith(".") else f"{text}."
 
 
@@ -241,8 +244,12 @@ def _apply(document: Document, index: int, patch: Patch, version: str) -> bool:
         value = {**checked(missing), **value}
     elif patch.op == "add" and old is not MISSING:
         return False
-    elif patch.op == "merge" and isinstance(value, dict) and isinstance(old, dict):
+    elif patch.op == "merge" and isinstance(old, dict):
         return _merge(document, index, path, value, old)
+    elif patch.op == "merge" and not path:
+        if old is not MISSING and old is not None:
+            raise PatchError("the document is not a mapping, so nothing can be merged into it. Correct document or at.")
+        return _merge(document, index, path, value, {})
     if version == "1.1" and old is MISSING and _is_merged_in(document, index, path, value):
         return False
     if old is not MISSING and equal(old, value) and type(old) is type(value):

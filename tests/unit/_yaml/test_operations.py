@@ -170,8 +170,22 @@ def test_merge_keys_of_yaml_1_1():
     assert apply(text, {"at": at, "value": 1}) == text + "  a: 1\n"
     with pytest.raises(PatchError, match=r"delete x\.a\): x\.a comes from `<<`"):
         apply(text, {"op": "delete", "at": at}, version="1.1")
-    with pytest.raises(PatchError, match=r"line 1, column 7: \*b repeats what would be changed"):
+    with pytest.raises(PatchError, match=r"line 1, column 7: \*b repeats what would be changed\. Set anchors to edit"):
         apply(text, {"at": ["base", "a"], "value": 5})
+
+
+@pytest.mark.parametrize("text", ["", "# a comment\n", "---\n", "null\n"])
+def test_merged_into_an_empty_document(text):
+    if text == "null\n":
+        with pytest.raises(PatchError):
+            apply(text, {"op": "merge", "at": [], "value": {"a": {"b": 1}}})
+        return
+    assert apply(text, {"op": "merge", "at": [], "value": {"a": {"b": 1}}}) == text + "a:\n  b: 1\n"
+
+
+def test_merged_into_a_list():
+    with pytest.raises(PatchError, match="the document is not a mapping"):
+        apply("- a\n", {"op": "merge", "at": [], "value": {"a": 1}})
 
 
 def test_anchors_edit():

@@ -287,10 +287,10 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("text", "path", "message"),
         [
-            ("a: 1\n", ("a", "b"), "line 1, column 4: a is scalar, not a mapping"),
-            ("a: [1]\n", ("a", "b"), "line 1, column 4: a is sequence, not a mapping"),
-            ("a: {b: 1}\n", ("a", 0), "line 1, column 4: a is mapping, not a sequence"),
-            ("x\n", ("a",), "the document is scalar"),
+            ("a: 1\n", ("a", "b"), "line 1, column 4: a is a scalar, not a mapping"),
+            ("a: [1]\n", ("a", "b"), "line 1, column 4: a is a sequence, not a mapping"),
+            ("a: {b: 1}\n", ("a", 0), "line 1, column 4: a is a mapping, not a sequence"),
+            ("x\n", ("a",), "the document is a scalar"),
             ("a: &x {b: 1}\nc: *x\n", ("c", "b"), r"line 2, column 4: c is an alias; edit what \*x names"),
             ("a: &x {b: 1}\nc: *x\n", ("a", "b"), r"\*x repeats what would be changed"),
             ("a: &x 1\nc: *x\n", ("a",), r"\*x needs the anchor that would go"),
