@@ -431,6 +431,12 @@ def emptied(server):
     """Take away all that the drill before has made."""
     if server.query("SELECT pg_is_in_recovery()") == [(True,)]:
         return
+    # A backend that was killed may have sessions yet, and one of them may be creating a database.
+    sessions = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    end = time.monotonic() + 30
+    while server.query(f"SELECT pg_terminate_backend(pid) {sessions}"):
+        assert time.monotonic() < end, server.query(f"SELECT * {sessions}")
+        time.sleep(0.1)
     for (name,) in server.query("SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'"):
         server.query(f'DROP DATABASE "{name}" WITH (FORCE)')
     server.query("GRANT CONNECT ON DATABASE postgres TO PUBLIC")
@@ -547,7 +553,7 @@ def complaint(text):
         r"startup failed; caused by (.*)",
         r"Uncaught exception (.*)",
         r"Unhandled rejection.*?(listen E.*)",
-        r"^(?:\w*Error: |Error \[)(.*)",
+        r"^\w*Error(?:: | \[)(.*)",
     ):
         found = re.search(pattern, text, re.MULTILINE)
         if found:

@@ -128,6 +128,14 @@ def test_a_demo_that_cannot_be_taken_back_keeps_only_what_another_try_needs(tool
     assert (common.CACHE / "demo").exists()
 
 
+def test_a_demo_without_npm_leaves_its_last_step_out(tools, monkeypatch, tmp_path):
+    demo = importlib.import_module("demo")
+    for name in ("DEVPORTAL_BACKEND", "APP_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert demo._backend("container") == "npm, which installs a backend, is not on this machine"
+
+
 def test_a_registry_that_does_not_answer_is_asked_again_after_an_hour(tools, registry):
     pull, mark = tools["images"].pull, tools["images"].NO_REGISTRY
     registry.up = False
