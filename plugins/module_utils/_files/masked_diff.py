@@ -125,7 +125,7 @@ def _secrets(text: str, rules: Rules) -> list[_Secret]:
         entries = list(stream.entries(node))
         for key, item in entries:
             inner = (*path, (stream.key(key) or "") if value is MAPPING else "0")
-            if secret_names.names_secret(inner):
+            if secret_names.names_secret(inner) or inner[-1] == "connection":  # a connection string may have been there
                 ends = [key] if stream.values[item] in (MAPPING, SEQUENCE) else [key, item]
                 hidden = [comment for at in ends for comment in _comments(text, inner, stream.ends[at])]
                 if value is SEQUENCE:

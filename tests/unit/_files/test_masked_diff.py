@@ -210,6 +210,13 @@ def test_a_comment_behind_a_secret_or_in_its_place(line):
     assert told.count("kept, too") == 2
 
 
+@pytest.mark.parametrize("after", ["connection: ':memory:' # was geheim", "connection: # was geheim\n  host: db"])
+def test_a_comment_behind_a_connection_string(after):
+    shown = diff("connection: postgres://me:geheim@db/x # was geheim\n", f"{after}\n")
+    assert "geheim" not in shown
+    assert "# ********" in shown
+
+
 def test_a_comment_below_that_is_about_something_else():
     told = diff("password: new\n# the next one\nz: 1 # kept\n", "password: new\n# the next one\nz: 2 # kept\n")
     assert " # the next one\n" in told
