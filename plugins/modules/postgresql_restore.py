@@ -143,15 +143,15 @@ def _test(params, check):
 
 def _in_place(params, check):
     target = backup_report.parse_target(params["restore_time"]) if params["restore_time"] else None
-    resumed = not check and restore.undo_interrupted()
+    interrupted = None if check else restore.undo_interrupted()
     platform, cluster = chosen_cluster(params["version"], params["cluster"])
     wanted = restore.Restore(platform, cluster, params["stanza"], target, params["timeout"])
     wanted.check()
     if check:
         return {"changed": True, "former": restore.former_directories(cluster), "msg": "The cluster would be restored."}
-    kept = wanted.run()
+    kept = wanted.run(bool(interrupted and interrupted["ran"]))
     moment = f"as it was at {wanted.target}" if target else "as the repository has it"
-    again = " An interrupted restore was undone first." if resumed else ""
+    again = " An interrupted restore was undone first." if interrupted else ""
     message = f"The cluster is {moment}.{again} Its former data is kept in {kept}."
     return {"changed": True, "former": restore.former_directories(cluster), "msg": message}
 

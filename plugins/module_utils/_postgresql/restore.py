@@ -9,6 +9,7 @@ Private to this collection: its interface may change in any release.
 from __future__ import annotations
 
 import datetime
+import errno
 import glob
 import os
 import re
@@ -31,6 +32,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.pg
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.platform import Platform
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.portal_data import compare, snapshot
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.programs import as_user, one_line, run
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.scratch_server import (
     ScratchServer,
     last_trouble,
@@ -197,24 +199,24 @@ def remove_former(cluster: Cluster, check: bool) -> list[str]:
     return found
 
 
-def undo_interrupted() -> bool:
+def undo_interrupted() -> Mapping[str, Any] | None:
     """Put the data directory that an interrupted restore kept in its place again.
 
     Where a server runs on the restored one, the restore had come to its end, and nothing is moved.
 
     Returns:
-        Whether one was interrupted.
+        The journal of the one that was interrupted; None without one.
 
     Raises:
         CollectionError: the file system refuses.
     """
     journal = read_record(JOURNAL)
     if journal is None:
-        return False
+        return None
     if os.path.lexists(journal["former"]) and not serves(journal["data"]):
         _put_former_in_place(journal)
     write_record(JOURNAL, None)
-    return True
+    return journal
 
 
 def _put_former_in_place(journal: Mapping[str, Any]) -> None:
@@ -222,13 +224,35 @@ def _put_former_in_place(journal: Mapping[str, Any]) -> None:
     info = os.lstat(former)
     if os.path.lexists(data):
         remove_tree(data, info.st_uid, info.st_gid)
+    move(former, data, info.st_uid, info.st_gid)
+
+
+def move(source: str, target: str, uid: int, gid: int) -> None:
+    """Rename a directory as its owner; where that is not possible, copy it, whole or not at all.
+
+    Raises:
+        CollectionError: the file system refuses.
+    """
+    part = f"{target}.part"
     try:
-        with acting_as(ids_of(info.st_uid)):
-            os.rename(former, data)
+        with acting_as(ids_of(uid)):
+            os.rename(source, target)
+        return
     except OSError as error:
-        raise CollectionError(
-            f"{former}: cannot be renamed to {data}: {error.strerror}.", "Rename it, and start the server."
-        ) from error
+        # An overlay file system cannot rename a directory of a lower layer (Linux, overlayfs.rst).
+        if error.errno != errno.EXDEV:
+            raise CollectionError(
+                f"{source}: cannot be renamed to {target}: {error.strerror}.", "Correct the file system."
+            ) from error
+    if os.path.lexists(part):
+        remove_tree(part, uid, gid)
+    done = run(["cp", "-a", "--", source, part], **as_user(uid, gid))
+    if done.returncode:
+        remove_tree(part, uid, gid)
+        raise CollectionError(f"{source}: cannot be copied: {one_line(done.stderr)}.", "Free some space.")
+    with acting_as(ids_of(uid)):
+        os.rename(part, target)
+    remove_tree(source, uid, gid)
 
 
 def replayed_all(control: Mapping[str, str], lines: Sequence[str]) -> bool:
@@ -307,20 +331,22 @@ class Restore:
         if repository.latest:
             need_space(os.path.dirname(data), repository.latest.size + _SPARE, f"Cluster {cluster}")
 
-    def run(self) -> str:
+    def run(self, ran: bool = False) -> str:
         """Do it; the directory that keeps the former data.
+
+        Args:
+            ran: whether the server ran before a restore that was interrupted.
 
         Raises:
             CollectionError: it failed. The former data directory is in its place again, and its server runs if it ran.
         """
         data = self._cluster.data_directory
         former = data + _FORMER + time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        journal = {"data": data, "former": former, "ran": self._cluster.settled() is not None}
+        journal = {"data": data, "former": former, "ran": ran or self._cluster.settled() is not None}
         write_record(JOURNAL, journal)
         try:
             self._stop()
-            with acting_as(ids_of(self._cluster.uid)):
-                os.rename(data, former)
+            move(data, former, self._cluster.uid, self._cluster.gid)
             self._recover(former)
         except (CollectionError, OSError) as error:
             raise CollectionError(f"{error} {self._roll_back(journal)}") from error
