@@ -38,7 +38,7 @@ from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import dialect, reread
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.draft import MISSING, Drafting
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.editor import Editor, Region, spliced
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.editor import Editor, Region
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
     END,
     STRICT,
@@ -49,6 +49,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events i
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Path
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.splices import spliced
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer import checked
 
 __all__ = ["MISSING", "Document", "Node", "Rules", "YamlPatchError"]

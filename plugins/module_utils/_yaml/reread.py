@@ -18,13 +18,13 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.editor import Splice
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
     MAPPING,
     Rules,
     Stream,
     YamlPatchError,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.splices import Splice
 
 _CARRIES_OVER = re.compile("[\t\x85\u2028\u2029\ufeff]")
 _BEGINS_WITH_KEY = re.compile(r"(?!(?:---|\.\.\.)(?:\s|\Z))(?:[^\s#%-]|-\S)")
