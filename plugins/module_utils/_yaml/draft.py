@@ -13,12 +13,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Union
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
-    ALIAS,
-    MAPPING,
-    SEQUENCE,
-    YamlPatchError,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import ALIAS, MAPPING, SEQUENCE
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.faults import YamlPatchError
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Key, Layout, Path, dotted
 
 

@@ -22,12 +22,8 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.draft im
     Value,
     origin,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
-    ALIAS,
-    MAPPING,
-    SEQUENCE,
-    YamlPatchError,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import ALIAS, MAPPING, SEQUENCE
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.faults import YamlPatchError
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Entry
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.splices import NotAtOnce, Splice, Splices

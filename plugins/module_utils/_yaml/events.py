@@ -14,16 +14,21 @@ mark in a plain scalar in brackets.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import dialect
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.faults import (
+    TEMPLATE_MESSAGE,
+    YamlPatchError,
+    is_template,
+    place,
+    syntax_error,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import (
     CORE,
     FOREIGN_TAGS,
@@ -51,23 +56,6 @@ with contextlib.suppress(ImportError):  # the modules report it: pyyaml.HAS_YAML
 
 MAX_DEPTH = 100  # levels of nesting, in the text and in values: far above any configuration, below Python's own limit
 _LOOKALIKE_BREAKS = "\x85\u2028\u2029"
-
-
-class YamlPatchError(CollectionError):
-    """The text cannot be read or edited as asked.
-
-    Attributes:
-        message: one sentence: what was found, what to do.
-        line, column: where, from 1; None where the fault has no place in the text.
-    """
-
-    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
-        super().__init__(message if line is None else f"line {line}, column {column}: {message}")
-        self.message, self.line, self.column = message, line, column
-
-
-class SharedError(YamlPatchError):
-    """An edit would change what an alias repeats."""
 
 
 class Mark:
@@ -152,39 +140,11 @@ class Stream:
         except YamlPatchError:
             raise
         except (yaml.YAMLError, ValueError, OverflowError) as error:
-            raise _syntax_error(text, error) from None
+            raise syntax_error(text, error) from None
         if back:
             self.values = [value.translate(back) if isinstance(value, str) else value for value in self.values]
         if self.starts and rules.version == "1.2":
             dialect.check(self)
-
-    @classmethod
-    def joined(cls, text: str, rules: Rules, old: Stream, parts: Sequence[tuple[int, int, Stream]]) -> Stream:
-        """A stream for comparing: that of an old text with other entries for ranges of nodes of its root mapping."""
-        new = cls("", rules=rules)
-        new.text = text
-        new.documents, new.document_ends = [0], [len(text)]
-        bounds, shifts = [0], [0]
-        at = 0
-        for start, end, part in parts:
-            offset = len(new.values) + start - at - 1  # of a node within the part; its own root is not taken
-            new.values += old.values[at:start]
-            new.values += part.values[1:-1]
-            new.styles += old.styles[at:start]
-            new.styles += part.styles[1:-1]
-            new.after.update((node + offset, after + offset) for node, after in part.after.items() if node)
-            bounds += [start, end]
-            shifts += [0, len(new.values) - end]
-            at = end
-        new.values += old.values[at:]
-        new.styles += old.styles[at:]
-        inside = bisect.bisect_right
-        for node, after in old.after.items():
-            number = inside(bounds, node) - 1
-            if not number % 2:  # it is not in one of the ranges
-                new.after[node + shifts[number]] = after + shifts[number]
-        new.after[0] = len(new.values)
-        return new
 
     def _read_tabs(self, source: str) -> dict[int, int | str]:
         """Read a text with tabs where npm yaml allows them and PyYAML does not; and what stands for those in literals.
@@ -454,7 +414,7 @@ class Stream:
 
     def key_error(self, key: int) -> YamlPatchError:
         """What is wrong with a key that is a collection."""
-        if self.starts and _is_template(self.text, self.starts[key]):
+        if self.starts and is_template(self.text, self.starts[key]):
             return self.error(TEMPLATE_MESSAGE, key)
         return self.error("a key that is itself a collection; change it to a string", key)
 
@@ -481,10 +441,6 @@ _NOT_IN_TAGS = frozenset("![]{},")
 _BEHIND_NAMES = ("", " ", "\t", "\n", "\r", ",", "]", "}")
 
 
-def place(text: str, index: int) -> tuple[int, int]:
-    return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
-
-
 def _hide_lookalikes(text: str) -> tuple[str, dict[int, int | str]]:
     """Put private characters in place of those that only YAML 1.1 takes for line breaks; and the way back."""
     if text.isascii():
@@ -504,45 +460,3 @@ def _without_lookalikes(text: str) -> str:
             *place(text, found.start()),
         )
     return text
-
-
-# Templates that were not rendered; `${{ }}` of GitHub is a string like any other.
-_TEMPLATE = re.compile(r"(?<!\$)\{\{|\{%|<%")
-
-
-def _is_template(text: str, index: int) -> bool:
-    """Whether a template's sign stands on the line of a place."""
-    start = text.rfind("\n", 0, index) + 1
-    end = text.find("\n", index)
-    return bool(_TEMPLATE.search(text[start : end if end >= 0 else len(text)]))
-
-
-TEMPLATE_MESSAGE = (
-    "a template stands here that is not rendered (Jinja, Helm or the like), so this is not YAML yet; "
-    "edit what it is rendered to, or put the template in quotes"
-)
-
-
-_UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-
-
-def _syntax_error(text: str, error: Exception) -> YamlPatchError:
-    if isinstance(error, yaml.reader.ReaderError):
-        found = _UNREADABLE.search(text)
-        if found:
-            return YamlPatchError(
-                f"the character U+{ord(found.group()):04X} may not stand in YAML; write an escape in double quotes",
-                *place(text, found.start()),
-            )
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    context = getattr(error, "context", None)
-    for found in (mark, getattr(error, "context_mark", None)):
-        if found is not None and _is_template(text, found.index):
-            return YamlPatchError(TEMPLATE_MESSAGE, found.line + 1, found.column + 1)
-    if mark is not None and mark.line:
-        above = text[: text.rfind("\n", 0, mark.index)].rpartition("\n")[2]
-        if _TEMPLATE.match(above.lstrip()):  # it begins a scalar that the next line cannot go on
-            return YamlPatchError(TEMPLATE_MESSAGE, mark.line, 1)
-    message = f"{problem} ({context})" if context else problem
-    return YamlPatchError(message) if mark is None else YamlPatchError(message, mark.line + 1, mark.column + 1)

@@ -19,9 +19,8 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events i
     Mark,
     Stream,
     Style,
-    YamlPatchError,
-    place,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.faults import YamlPatchError, place
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer import Writer
 
 Key = Union[str, int]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import SharedError
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.faults import SharedError
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Key, Path
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import (
     MISSING,

@@ -39,14 +39,8 @@ from typing import Any
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import dialect, reread
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.draft import MISSING, Drafting
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.editor import Editor, Region
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
-    END,
-    STRICT,
-    Rules,
-    Stream,
-    YamlPatchError,
-    place,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import END, STRICT, Rules, Stream
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.faults import YamlPatchError, place
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Path
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.splices import spliced

@@ -18,12 +18,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
-    MAPPING,
-    Rules,
-    Stream,
-    YamlPatchError,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import MAPPING, Rules, Stream
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.faults import YamlPatchError
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.splices import Splice
 
 _CARRIES_OVER = re.compile("[\t\x85\u2028\u2029\ufeff]")
@@ -47,7 +43,7 @@ def edited(old: Stream, body: str, splices: Sequence[Splice], rules: Rules) -> S
     parts = _parts(old, body, splices, rules)
     if parts is None:
         return Stream(body, for_edits=False, rules=rules)
-    return Stream.joined(body, rules, old, parts)
+    return _joined(body, rules, old, parts)
 
 
 def _parts(old: Stream, body: str, splices: Sequence[Splice], rules: Rules) -> list[tuple[int, int, Stream]] | None:
@@ -105,3 +101,31 @@ def _parsed(text: str, rules: Rules, is_last: bool) -> Stream | None:
     if not is_plain or part.aliases or part.anchors or part.is_unusual:
         return None
     return part if is_last or part.document_ends == [len(text)] else None
+
+
+def _joined(text: str, rules: Rules, old: Stream, parts: Sequence[tuple[int, int, Stream]]) -> Stream:
+    """A stream for comparing: that of an old text with other entries for ranges of nodes of its root mapping."""
+    new = Stream("", rules=rules)
+    new.text = text
+    new.documents, new.document_ends = [0], [len(text)]
+    bounds, shifts = [0], [0]
+    at = 0
+    for start, end, part in parts:
+        offset = len(new.values) + start - at - 1  # of a node within the part; its own root is not taken
+        new.values += old.values[at:start]
+        new.values += part.values[1:-1]
+        new.styles += old.styles[at:start]
+        new.styles += part.styles[1:-1]
+        new.after.update((node + offset, after + offset) for node, after in part.after.items() if node)
+        bounds += [start, end]
+        shifts += [0, len(new.values) - end]
+        at = end
+    new.values += old.values[at:]
+    new.styles += old.styles[at:]
+    inside = bisect.bisect_right
+    for node, after in old.after.items():
+        number = inside(bounds, node) - 1
+        if not number % 2:  # it is not in one of the ranges
+            new.after[node + shifts[number]] = after + shifts[number]
+    new.after[0] = len(new.values)
+    return new

@@ -11,11 +11,8 @@ from __future__ import annotations
 import bisect
 from typing import Any, NamedTuple
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import (
-    ALIAS,
-    SharedError,
-    YamlPatchError,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import ALIAS
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.faults import SharedError, YamlPatchError
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Entry, Layout
 
 

@@ -12,7 +12,8 @@ import math
 import re
 from typing import Any, NamedTuple
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import MAX_DEPTH, YamlPatchError
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import MAX_DEPTH
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.faults import YamlPatchError
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import MAX_INTEGER
 
 _PLAIN = re.compile(r"[\w/$.](?:[^:#]|:(?! |$)|(?<! )#)*(?<! )")
