@@ -165,6 +165,27 @@ def test_a_run_changes_nothing_whoever_leads(cluster):
     assert set(_recap(done.stdout).values()) == {(0, 0, 0)}, done.stdout[-6000:]
 
 
+SERIAL = f"openssl x509 -noout -serial -in {TLS}/server.crt"
+SHOWN = (
+    "openssl s_client -connect $(hostname -I | cut -d' ' -f1):{} </dev/null 2>/dev/null | openssl x509 -noout -serial"
+)
+
+
+def test_the_certificates_are_renewed(cluster):
+    """PostgreSQL, Patroni and etcd show the new ones, and nobody waits."""
+    before = [shell(host, SERIAL) for host in DATABASES]
+    with Writers(cluster, visitor=False) as writers:
+        done = play(SITE, backstage_postgresql_tls_renew=True)
+        assert done.returncode == 0, done.stdout[-5000:]
+    figure(f"certificates renewed: gap {writers.check(seconds=15):.1f} s")
+    after = [shell(host, SERIAL) for host in DATABASES]
+    assert not set(before) & set(after)
+    for port in (8008, 2379):
+        assert [shell(host, SHOWN.format(port)) for host in DATABASES] == after
+    assert cluster.is_healthy()
+    assert play("devportal.backstage.verify").returncode == 0
+
+
 def test_a_setting_that_requires_a_restart(cluster, uids):
     """Replicas take turns, the leader comes last, by a switchover; the next test has the inventory's value again."""
     settings = {"max_connections": 60, "shared_buffers": "72MB"}
