@@ -6,7 +6,7 @@ VENV_PYTHON = .cache/venv/bin/python
 # K=words is pytest's -k for `make unit` and `make integration`; PROJECT_URL is the project's public address.
 export MAJORS CORES SCENARIO KEEP CORPUS EXAMPLES APP_CONFIG TARGET K PROJECT_URL
 
-.PHONY: help setup demo test quick lint unit integration pythons readme molecule hosts drills bench fuzz docs build pins clean
+.PHONY: help setup demo test quick lint unit integration pythons readme molecule hosts drills portal bench fuzz docs build pins clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -48,6 +48,9 @@ hosts: setup ## what the scenarios need before a plain `molecule test -s NAME`: 
 drills: setup ## every failure drill against a real Backstage (make test has one of each kind)
 	@$(VENV_PYTHON) -B tests/tools/parts.py drills
 
+portal: setup ## a whole create-app portal from npm on a bare host, looked at in a browser (ten minutes, 4 GB)
+	@$(VENV_PYTHON) -B tests/tools/parts.py portal
+
 bench: setup ## how fast, each figure a ratio within one run
 	@$(VENV_PYTHON) -B tests/tools/parts.py bench
 
@@ -60,7 +63,7 @@ docs: setup ## the docs site, in .cache/docs
 build: setup ## the tarball for Galaxy, in .cache/build; PROJECT_URL=address for a release
 	@$(VENV_PYTHON) -B tests/tools/parts.py build
 
-pins: ## newer pins: tests/requirements/*.txt from *.in, and the lock of the Backstage backend
+pins: ## newer pins: tests/requirements/*.txt from *.in, and the locks of npm
 	@$(PYTHON) -B tests/tools/pins.py
 
 clean: ## take everything away again

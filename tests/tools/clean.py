@@ -30,7 +30,9 @@ def _docker(*command: str) -> list[str]:
 
 
 def _hosts() -> str:
-    files = [*common.ROOT.glob("molecule/*/inventory.yml"), common.ROOT / "tests" / "demo" / "container.yml"]
+    tests = common.ROOT / "tests"
+    files = [*common.ROOT.glob("molecule/*/inventory.yml"), tests / "demo" / "container.yml"]
+    files.append(tests / "portal" / "inventory.yml")
     return "|".join(
         sorted(re.findall(r"ansible_host: (\S+)", "\n".join(path.read_text(encoding="utf-8") for path in files)))
     )

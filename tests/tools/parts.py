@@ -27,6 +27,7 @@ import lint
 import majors
 import node
 import packaged
+import portal
 import postgres
 import pythons
 import readme
@@ -268,6 +269,7 @@ PARTS = {
     "readme": readme.main,
     "molecule": molecule,
     "drills": drills,
+    "portal": portal.main,
     "bench": bench,
     "fuzz": fuzz,
     "docs": docsite.main,

@@ -11,6 +11,7 @@ import sys
 
 import common
 import node
+import portal
 import venvs
 
 # The lowest Python that each file is for.
@@ -35,24 +36,25 @@ def _python_pins() -> None:
         common.say(f"  {source.with_suffix('.txt').relative_to(common.ROOT)}")
 
 
-def _node_lock() -> None:
+def _node_lock(sources: pathlib.Path) -> None:
     folder: pathlib.Path = common.CACHE / "lock"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    shutil.copy(node.SOURCES / "package.json", folder)
+    shutil.copy(sources / "package.json", folder)
     command = ["npm", "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = common.output([*command, "--omit-lockfile-registry-resolved"], cwd=folder)
     if done.returncode:
         raise common.Problem(f"npm: {done.stderr.strip()[-500:]}")
-    shutil.copy(folder / "package-lock.json", node.SOURCES)
-    common.say(f"  {(node.SOURCES / 'package-lock.json').relative_to(common.ROOT)}")
+    shutil.copy(folder / "package-lock.json", sources)
+    common.say(f"  {(sources / 'package-lock.json').relative_to(common.ROOT)}")
 
 
 def main() -> int:
     """Both kinds of pins."""
     common.CACHE.mkdir(exist_ok=True)
     _python_pins()
-    _node_lock()
+    for sources in (node.SOURCES, portal.SOURCES):
+        _node_lock(sources)
     return 0
 
 

@@ -92,6 +92,7 @@ def registry(tools, monkeypatch):
     [
         ("devportal-demo-portal", True),
         ("devportal-apt-devportal-demo-portal", True),
+        ("devportal-apt-devportal-portal-host", True),
         ("devportal-apt-devportal-default-debian12", True),
         ("devportal-container-run", True),
         ("devportal-container-compose-data", True),
