@@ -4,7 +4,7 @@ VENV_PYTHON = .cache/venv/bin/python
 
 # KEEP=1 leaves the hosts of a molecule run; CORPUS=folder is one of real app-config files, for the module tests.
 # K=words is pytest's -k for `make unit` and `make integration`; PROJECT_URL is the project's public address.
-export MAJORS CORES SCENARIO KEEP CORPUS EXAMPLES APP_CONFIG TARGET K PROJECT_URL
+export SCENARIO KEEP CORPUS EXAMPLES APP_CONFIG TARGET K PROJECT_URL
 
 .PHONY: help setup demo test quick lint unit integration pythons readme molecule hosts drills portal bench fuzz docs build pins clean
 .DEFAULT_GOAL := help
@@ -19,7 +19,7 @@ demo: setup ## a throw-away host, from bare to a Backstage database; APP_CONFIG=
 	@$(VENV_PYTHON) -B tests/tools/demo.py
 
 test: setup ## everything below down to molecule, with a summary
-	@$(VENV_PYTHON) -B tests/tools/parts.py lint docs unit integration molecule
+	@$(VENV_PYTHON) -B tests/tools/parts.py lint docs unit integration pythons readme molecule
 
 quick: setup ## within 5 minutes: lint without sanity, unit, the fastest module tests
 	@$(VENV_PYTHON) -B tests/tools/parts.py quick

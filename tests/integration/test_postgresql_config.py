@@ -877,6 +877,7 @@ def supervised(existing):
     shutil.rmtree(folder)
 
 
+@pytest.mark.once  # pg_basebackup, which the binaries from npm lack
 class TestStandby:
     @pytest.fixture
     def standby(self, made, run_module):

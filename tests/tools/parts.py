@@ -98,8 +98,7 @@ def integration() -> int:
     _rocky()
     own = majors.own()
     codes = [_pytest(*arguments, "tests/integration", major=own)]
-    # MAJORS=all for each that Backstage supports, in a run of its own for now.
-    for major in majors.MAJORS if os.environ.get("MAJORS") == "all" else ():
+    for major in majors.MAJORS:
         if major != own:
             common.say(f"\nPostgreSQL {major}")
             files = [f"tests/integration/{name}" for name in OF_EVERY_MAJOR]
