@@ -68,17 +68,21 @@ READ = {
     "the same, deeper than the key": "a:\n #q\n  b\nc: 1\n",
     "the same, before a literal": "a:\n#q\n  |\n  b\nc: 1\n",
     "a comment below a blank line in braces": "a: {\n  x: 1\n\n#q\n  }\n",
+    "a comment behind the brace of a value": "a: {b: {\n# c\n  x: 1}}\n",
     "a comment in braces below a comma": "a: {\n  x: 1,\n#q\n  }\n",
     "a comment below an empty literal": "a:\n  b: |\n    \n  # c\n",
     "a quoted string, one deeper": 'a:\n  b: "one\n   two"\n',
     "a hash in a word": "a: x#c\nb: 'y #c'\n",
 }
 READ_WITHOUT_BREAK = {
+    "blanks in the last line of a literal": "a: |\n  1\n ",
     "a tab in the last line, deeper than the key above": "a:\n \t",
     "a tab in the last line, below a value": "a: 1\n\t",
 }
 # What PyYAML cannot read, or reads otherwise, and Backstage can: its own reader is asked where it is on the host.
 READ_BY_NODE = {
+    "a byte order mark and a dash alone": "\ufeff-\n  a\n",
+    "blanks in the last line of a block scalar that keeps them": "a: |+\n\n ",
     "a comment glued to its sign before an item on a line of its own": "a:\n-\n#q\n  b\n- c\n",
     "a block scalar of blanks": "a: |1\n  \nb: 1\n",
     "a byte order mark inside": "a:\n\ufeff  b: 1\n",

@@ -149,7 +149,7 @@ class Builder:
         text = lines[0]
         for line in lines[1:]:
             text += (pick.one(("\n", "\r\n")) if ends == "mixed" else ends) + line
-        if pick.chance(12) and text and not text.startswith("- "):  # a list behind a mark is refused
+        if pick.chance(12) and text and text[0] != "-":  # a list behind a mark is refused
             text = "\ufeff" + text
         return Sample(text, value, self._by_line(), self.empty, self.shared, self.pairs)
 

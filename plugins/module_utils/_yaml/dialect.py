@@ -115,6 +115,8 @@ def _check_comments_before(stream: Stream, start: int, end: int) -> None:
     style = stream.style(node)
     if style not in ("", "|", ">") or (style and stream.values[node].strip("\n")):
         return
+    if _parent(stream, node) is None:
+        return  # the whole document, which needs no indentation
     column = min(_own_indents(text, start + 1, end), default=-1)
     below = _content_below(text, stream.starts[node] if style else stream.ends[node], comments=bool(style))
     if 0 <= column <= below:
@@ -205,8 +207,8 @@ def _check_comment_in_flow(stream: Stream, at: int) -> None:
     """Refuse a comment at the start of the line below the last entry of a flow mapping."""
     text = stream.text
     node = bisect.bisect_right(stream.starts, at) - 1
-    if isinstance(stream.values[node], str) and at < stream.ends[node]:
-        return  # in a quoted string
+    if node in stream.after or (isinstance(stream.values[node], str) and at < stream.ends[node]):
+        return  # behind the bracket, or in a quoted string
     behind = _COMMENT.sub("", text[stream.ends[node] : at].rstrip("\r\n"))
     if behind.strip(" \t") or text.count("\n", stream.ends[node], at) > 1:
         return
@@ -390,13 +392,17 @@ def _is_deeper_comment(line: str, column: int) -> bool:
 
 
 def check_last_line(stream: Stream) -> None:
-    """Refuse a tab in a last line that has no line break, below a key or dash without a value."""
+    """Refuse what may not stand in a last line without a line break: a tab below an empty value, some blanks."""
     text = stream.text
     line = text.rfind("\n", 0, len(text.rstrip("\r\n"))) + 1
     blanks = text[line:].rstrip("\r\n")
-    if "\t" not in blanks or blanks.strip():
+    if not blanks or blanks.strip():
         return
     node = next(node for node in reversed(range(len(stream.values))) if not stream.ends_collection(node))
+    if stream.style(node) in ("|", ">") and "+" in text[stream.starts[node] :].partition("\n")[0].partition("#")[0]:
+        raise stream.error_at("blanks in the last line, below a block scalar that keeps blank lines; remove them", line)
+    if "\t" not in blanks:
+        return
     parent = _parent(stream, node)
     is_empty = stream.values[node] == "" and not stream.style(node)
     if not is_empty or parent is None or stream.style(parent) != "-":

@@ -164,8 +164,7 @@ class Document:
         self._rules, self._through_aliases, self._keep_tags = rules, through_aliases, keep_tags
         self._original = _decoded(text)
         self._bom = "\ufeff" if self._original.startswith("\ufeff") else ""
-        if rules.version == "1.2" and _LIST_BEHIND_MARK.match(self._original):
-            raise YamlPatchError("a list, or a second mark, directly behind a byte order mark; remove the mark", 1, 1)
+        self._check_mark(self._original)
         self._load(self._original[len(self._bom) :])
         self._ends_in_new_block = False
         self._pending: list[_Operation] = []
@@ -173,6 +172,10 @@ class Document:
         if self._unterminated and stream.values and self._rules.version == "1.2":
             dialect.check_last_line(stream)
         self._read(stream)
+
+    def _check_mark(self, text: str) -> None:
+        if self._rules.version == "1.2" and _LIST_BEHIND_MARK.match(text):
+            raise YamlPatchError("a list, or a second mark, directly behind a byte order mark; remove the mark", 1, 1)
 
     def _load(self, body: str) -> None:
         if "\r" in body:
@@ -406,6 +409,8 @@ class Document:
             # Behind a blank line the break may count, in a block scalar that keeps them; to YAML 1.1 it does in any.
             needed = bare.endswith("\n") or (self._rules.version == "1.1" and self._ends_in_new_block)
             body = body if needed else bare
+        if self._bom:
+            self._check_mark(self._bom + body)
         return self._bom + body
 
     @property
@@ -419,7 +424,7 @@ class Document:
         return self.text != self._original
 
 
-_LIST_BEHIND_MARK = re.compile("\ufeff(?:\ufeff|[ \t]+-\\s|-[ \t]+[^ \t\r\n#])")
+_LIST_BEHIND_MARK = re.compile("\ufeff(?:\ufeff|[ \t]*-(?:\\s|\\Z))")
 
 
 def _last_scalar(stream: Stream) -> tuple[str, Any]:

@@ -40,7 +40,7 @@ def test_read_and_edited(name):
 
 @pytest.mark.parametrize("name", READ_WITHOUT_BREAK)
 def test_read(name):
-    assert Document(READ_WITHOUT_BREAK[name]).tree in ({"a": None}, {"a": 1})
+    assert Document(READ_WITHOUT_BREAK[name]).tree in ({"a": None}, {"a": 1}, {"a": "1\n"})
 
 
 @pytest.mark.parametrize("name", READ_BY_NODE)
@@ -52,3 +52,17 @@ def test_not_read_here(name):
 def test_tabs_of_values_stay():
     text = "a: |\n  \tx\n  -\ty\nb: 'one\ttwo'\nc:\n  -\tx\n"
     assert Document(text).tree == {"a": "\tx\n-\ty\n", "b": "one\ttwo", "c": ["x"]}
+
+
+def test_a_comment_before_a_document_that_is_a_scalar():
+    assert Document("---\n#c\n\nword\n", events.Rules(several=True)).trees == ["word"]
+
+
+def test_a_list_is_not_written_behind_a_byte_order_mark():
+    document = Document("\ufeff# c\n")
+    document.insert((), None, "x")
+    assert document.text == "\ufeff# c\n- x\n"
+    document = Document("\ufeff")
+    document.insert((), None, "x")
+    with pytest.raises(YamlPatchError, match="byte order mark"):
+        _unused = document.text
