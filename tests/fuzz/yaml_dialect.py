@@ -81,7 +81,6 @@ READ_WITHOUT_BREAK = {
 }
 # What PyYAML cannot read, or reads otherwise, and Backstage can: its own reader is asked where it is on the host.
 READ_BY_NODE = {
-    "a byte order mark and a dash alone": "\ufeff-\n  a\n",
     "blanks in the last line of a block scalar that keeps them": "a: |+\n\n ",
     "a comment glued to its sign before an item on a line of its own": "a:\n-\n#q\n  b\n- c\n",
     "a block scalar of blanks": "a: |1\n  \nb: 1\n",
