@@ -10,52 +10,12 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 from servers import Server, free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(not shutil.which("ansible-playbook"), reason="ansible-playbook is not on PATH")
-
-
-@pytest.fixture
-def play(tmp_path):
-    """A function `play(playbook, hosts, *options, env=None, **variables)`: what a run with this inventory did.
-
-    `hosts` has each group's hosts, and each host's variables; all of them are this machine.
-    """
-
-    def run(playbook, hosts, *options, env=None, **variables):
-        common = {
-            "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False,
-            "backstage_postgresql_password": "hunter2", "backstage_app_config_directory": str(tmp_path),
-        }  # fmt: skip
-        inventory = {
-            "all": {
-                "vars": {**common, **variables},
-                "children": {group: {"hosts": members} for group, members in hosts.items()},
-            }
-        }
-        path = tmp_path / "inventory.json"
-        path.write_text(json.dumps(inventory))
-        return subprocess.run(
-            ["ansible-playbook", "-i", str(path), playbook, *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            env={
-                **os.environ,
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_COLLECTIONS_PATH": os.environ.get("PYTHONPATH", ""),
-                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-                **(env or {}),
-            },
-        )
-
-    return run
 
 
 @pytest.mark.parametrize("provider", ["container", "packages"])

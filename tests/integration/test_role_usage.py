@@ -13,7 +13,6 @@ import shutil
 
 import pytest
 from servers import Server
-from test_playbooks import play  # noqa: F401
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="peer authentication as another OS user needs root"),
@@ -44,7 +43,7 @@ def server():
 
 
 @pytest.fixture
-def run(play, server, tmp_path):  # noqa: F811
+def run(play, server, tmp_path):
     """A function that runs a playbook, or the tasks of a play: its exit code, its output, the tasks that ran."""
     (tmp_path / "app-config.yaml").write_text(APP)
 

@@ -88,8 +88,9 @@ def test_a_plain_connection_is_rejected(portal, place):
     with pytest.raises(AssertionError, match=r"pg_hba\.conf rejects connection .* no encryption"):
         ask(getattr(portal, place), portal.server, "SELECT 1", host=address, sslmode="disable")
     ca = f"{FILES}/ca.crt"
-    login = {"host": portal.server["ansible_host"], "sslmode": "verify-full", "sslrootcert": ca}
-    assert ask(portal.app, portal.server, "SELECT 1", **login, channel_binding="require") == ["1"]
+    login = {"sslmode": "verify-full", "sslrootcert": ca, "channel_binding": "require"}
+    login["host"] = portal.server["ansible_host"]
+    assert ask(portal.app, portal.server, "SELECT 1", **login) == ["1"]
 
 
 def test_an_old_protocol_is_not_allowed(portal):

@@ -165,7 +165,7 @@ def query_unencrypted(
     with _cursor(cluster, server, login) as cursor:
         roles = [name[1:] for name in users if name.startswith("+")]
         cursor.execute(_UNENCRYPTED, {"users": list(users), "roles": roles, "certificates": certificates})
-        return [(user, address, count) for user, address, count in cursor.fetchall()]
+        return list(cursor.fetchall())
 
 
 @contextlib.contextmanager
