@@ -9,12 +9,15 @@ the output of this run.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 
 import common
 import engine
@@ -26,6 +29,7 @@ README = common.ROOT / "README.md"
 NETWORK, SUBNET = "devportal-readme", "10.0.0.0/24"
 HOSTS = {"db.example.com": "10.0.0.5", "portal.example.com": "10.0.0.7"}
 IMAGE = "devportal-test:ssh"
+_BOOT_TIMEOUT = 120  # seconds
 _BLOCK = re.compile(r"^```(?:ini|yaml)\n# (\S+\.(?:ini|yml))\n(.*?)^```$", re.M | re.S)
 _OUTPUT = re.compile(r"(<!-- output -->\n).*?(<!-- end of output -->)", re.S)
 # A server as its admin gets it from an installer: an SSH server, sudo, and an account that may use it.
@@ -57,6 +61,17 @@ def remove() -> None:
     common.output(["docker", "network", "rm", NETWORK])
 
 
+def _wait_for_ssh(host: str, address: str) -> None:
+    """Wait until the host is up, as those of the README's reader are."""
+    deadline = time.monotonic() + _BOOT_TIMEOUT
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection((address, 22), timeout=5):
+            return
+        if time.monotonic() > deadline:
+            raise common.Problem(f"{host}: its SSH server did not start within {_BOOT_TIMEOUT} s.")
+        time.sleep(0.5)
+
+
 def _start(key: pathlib.Path) -> None:
     folder = FOLDER / "image"
     folder.mkdir()
@@ -79,6 +94,8 @@ def _start(key: pathlib.Path) -> None:
         )
         command = ["docker", "exec", "--interactive", _name(host), "sh", "-c", script]
         subprocess.run(command, input=key.with_suffix(".pub").read_bytes(), check=True)
+    for host, address in HOSTS.items():
+        _wait_for_ssh(host, address)
     # The Backstage that the README's reader has.
     portal = _name("portal.example.com")
     _docker("exec", portal, "mkdir", "-p", "/opt/backstage")
@@ -148,7 +165,15 @@ def main() -> int:
     if re.search(r"changed=[1-9]", second):
         raise common.Problem("The second run changed something.")
     if "--write" in sys.argv[1:]:
-        shown = re.sub(r" \*{3,}", " ***", first.strip())
+        changed = re.findall(r"^TASK \[(?:[^\]]* : )?([^\]]+)\][^\n]*\n((?:(?!TASK|PLAY)[^\n]*\n)*)", first, re.M)
+        tasks = [
+            f"TASK [{name}] ***\n{line}" for name, lines in changed for line in lines.split("\n") if "changed:" in line
+        ]
+        recaps = [
+            re.sub(r" \*{3,}", " ***", output[output.rindex("PLAY RECAP") :].strip()) for output in (first, second)
+        ]
+        lines = "\n".join([*tasks, recaps[0], "", "# and once more:", recaps[1]]).split("\n")
+        shown = "\n".join(line.rstrip() for line in lines)
         text = README.read_text(encoding="utf-8")
         README.write_text(_OUTPUT.sub(rf"\1```text\n{shown}\n```\n\2", text), encoding="utf-8")
     return 0
