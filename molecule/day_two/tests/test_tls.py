@@ -85,8 +85,9 @@ def test_backstage_reads_the_block_and_uses_tls(portal):
 @pytest.mark.parametrize("place", ["app", "database"])
 def test_a_plain_connection_is_rejected(portal, place):
     address = portal.server["ansible_host"] if place == "app" else "127.0.0.1"
+    plain = {"host": address, "sslmode": "disable"}
     with pytest.raises(AssertionError, match=r"pg_hba\.conf rejects connection .* no encryption"):
-        ask(getattr(portal, place), portal.server, "SELECT 1", **{"host": address, "sslmode": "disable"})
+        ask(getattr(portal, place), portal.server, "SELECT 1", **plain)
     ca = f"{FILES}/ca.crt"
     login = {"sslmode": "verify-full", "sslrootcert": ca, "channel_binding": "require"}
     login["host"] = portal.server["ansible_host"]
