@@ -68,7 +68,7 @@ def sql(host, wanted):
     return functools.partial(ask, host, wanted)
 
 
-def ask(host, wanted, query, /, **connection):
+def ask(machine, wanted, query, /, **connection):
     """See the fixture sql; by psycopg2, which the roles bring along, so that it works on an app host too."""
     login = {
         "host": "127.0.0.1",
@@ -78,7 +78,7 @@ def ask(host, wanted, query, /, **connection):
         "dbname": "postgres",
         **connection,
     }
-    done = host.run("python3 -c %s %s %s", _ASK, json.dumps(login), query)
+    done = machine.run("python3 -c %s %s %s", _ASK, json.dumps(login), query)
     assert done.succeeded, done.stderr
     return done.stdout.splitlines()
 
