@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
-import subprocess
 
 import pytest
 from ansible_collections.devportal.backstage.tests.unit._postgresql.authorities import Authority, key_pem, pem
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from inventory_runs import rejected
 
 pytestmark = pytest.mark.skipif(not shutil.which("ansible-playbook"), reason="ansible-playbook is not on PATH")
 
@@ -79,23 +77,7 @@ def outcomes(tmp_path_factory):
         "backstage_database": {"hosts": list(hosts)},
         "_meta": {"hostvars": {name: variables for name, (variables, _sentence) in hosts.items()}},
     }
-    (folder / "inventory.json").write_text(json.dumps(inventory))
-    path = folder / "inventory"
-    path.write_text(f"#!/bin/sh\ncat {folder}/inventory.json\n")
-    path.chmod(0o755)
-    done = subprocess.run(
-        ["ansible-playbook", "-i", str(path), "--forks=4", "devportal.backstage.site"],
-        capture_output=True,
-        check=False,
-        text=True,
-        env={
-            **os.environ,
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-            "ANSIBLE_COLLECTIONS_PATH": os.environ.get("PYTHONPATH", ""),
-        },
-    )
-    assert done.returncode != 0
-    report = json.loads(done.stdout[done.stdout.index("{\n") :])
+    report, done = rejected(folder, inventory)
     last, reached = {}, set()
     for play in report["plays"]:
         for task in play["tasks"]:

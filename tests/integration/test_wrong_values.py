@@ -12,11 +12,11 @@ import json
 import os
 import re
 import shutil
-import subprocess
 
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import role_options
 from ansible_collections.devportal.backstage.tests.unit._backstage.wrong_values import WRONG
+from inventory_runs import rejected
 
 pytestmark = pytest.mark.skipif(not shutil.which("ansible-playbook"), reason="ansible-playbook is not on PATH")
 
@@ -42,25 +42,8 @@ def outcomes(tmp_path_factory):
     hosts = {f"h{number}": {name: value} for number, (name, value) in enumerate(cases)}
     groups = {group: {"hosts": list(hosts)} for group in ("backstage_database", "backstage")}
     inventory = {"all": {"vars": GIVEN}, **groups, "_meta": {"hostvars": hosts}}
-    # A program: YAML holds no NUL character.
     folder = tmp_path_factory.mktemp("wrong")
-    (folder / "inventory.json").write_text(json.dumps(inventory))
-    path = folder / "inventory"
-    path.write_text(f"#!/bin/sh\ncat {folder}/inventory.json\n")
-    path.chmod(0o755)
-    done = subprocess.run(
-        ["ansible-playbook", "-i", str(path), "--forks=4", "devportal.backstage.site"],
-        capture_output=True,
-        check=False,
-        env={
-            **os.environ,
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-            "ANSIBLE_COLLECTIONS_PATH": os.environ.get("PYTHONPATH", ""),
-        },
-    )
-    assert done.returncode != 0
-    text = done.stdout.decode("utf-8", "replace")
-    report = json.loads(text[text.index("{\n") :])
+    report, done = rejected(folder, inventory)
     last = {}
     reached = set()
     for play in report["plays"]:
