@@ -22,6 +22,7 @@ import time
 import common
 import docsite
 import engine
+import failures
 import images
 import lint
 import majors
@@ -42,6 +43,8 @@ QUICK = ("test_backstage_env_file.py", "test_backstage_app_config.py")
 # The tests that each supported major of PostgreSQL has to pass; those marked `once` do not depend on it.
 OF_EVERY_MAJOR = ("test_postgresql_config.py", "test_postgresql_password.py", "test_backstage_database_info.py")
 SYSTEM_PATH = "/usr/sbin:/usr/bin"  # an ordinary user's PATH has no sbin
+# What failed, repeated below the last table.
+_FAILED: list[str] = []
 
 
 def _backend() -> dict[str, str]:
@@ -56,13 +59,17 @@ def _backend() -> dict[str, str]:
 
 
 def _pytest(*arguments: str, major: int | None = None) -> int:
-    command = [str(common.PYTHON), "-m", "pytest", "-o", f"cache_dir={common.CACHE / 'pytest'}", "--durations=5"]
+    cache, report = common.CACHE / "pytest", common.CACHE / "pytest.xml"
+    command = [str(common.PYTHON), "-m", "pytest", "-o", f"cache_dir={cache}", f"--junitxml={report}", "--durations=5"]
     if os.environ.get("K"):
         command += ["-k", os.environ["K"]]
     env = common.environment(PYTHONPATH=str(common.TREES), **_backend())
     if major is not None:
         command, env["POSTGRESQL_MAJOR"] = majors.command(*command), str(major)
-    return common.run([*command, *arguments], cwd=common.TREE, env=env)
+    report.unlink(missing_ok=True)
+    code = common.run([*command, *arguments], cwd=common.TREE, env=env)
+    _FAILED.extend(failures.of_junit(report))
+    return code
 
 
 def unit() -> int:
@@ -234,6 +241,7 @@ def molecule() -> int:
             common.say(f"  {name:22} {seconds:5.0f} s  {'FAILED' if done.returncode else 'ok'}  {log}")
             if done.returncode:
                 failed.append(name)
+                _FAILED.extend(f"{name}: {line}" for line in failures.of_log(done.stdout))
                 common.say(re.sub("^", "    ", done.stdout[-20000:].rstrip(), flags=re.M))
     if failed:
         common.say(f"molecule: {', '.join(failed)} failed; KEEP=1 make molecule SCENARIO={failed[0]} leaves the hosts.")
@@ -304,6 +312,8 @@ def main() -> int:
     states = [state for state, _seconds, _reason in results.values()]
     common.say(f"{'all':14}{sum(seconds for _state, seconds, _reason in results.values()):7.0f} s")
     common.say(", ".join(f"{states.count(state)} {state}" for state in ("passed", "failed", "skipped")))
+    for line in _FAILED:
+        common.say(line)
     return 1 if "failed" in states else 0
 
 

@@ -38,6 +38,29 @@ def test_a_scenario_without_hosts_fails(hosts):
     assert "there is nothing to verify" in done.stderr
 
 
+_REPORTED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import failures, pathlib
+print(*failures.of_junit(pathlib.Path(sys.argv[2])), *failures.of_log(sys.stdin.read()), sep="\\n")
+"""
+
+
+def test_the_end_of_a_run_repeats_what_failed(tmp_path):
+    (tmp_path / "test_x.py").write_text("def test_a():\n    assert 1 == 2\n\ndef test_b(): pass\n", encoding="utf-8")
+    report = tmp_path / "report.xml"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}", "test_x.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    listed = "".join(f'    "{line}",\n' for line in done.stdout.splitlines())
+    log = f"TASK [Show the output]\n{listed}PLAY RECAP\n"
+    command = [sys.executable, "-B", "-c", _REPORTED, str(ROOT / "tests" / "tools"), str(report)]
+    shown = subprocess.run(command, input=log, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert shown[0].startswith("test_x::test_a: assert 1 == 2")
+    assert "E       assert 1 == 2" in shown
+    assert shown[-1].startswith("FAILED test_x.py::test_a")
+    assert not [line for line in shown if "test_b" in line or "RECAP" in line]
+
+
 _NO_ENGINE = """
 import os, sys
 sys.path.insert(0, sys.argv.pop(1))
