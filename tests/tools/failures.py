@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What failed, in few lines for the end of a run: where only the end is kept, nobody sees what pytest printed before."""
+"""What failed, in few lines for the end of a run: where only that is kept, nobody sees what pytest printed before."""
 
 from __future__ import annotations
 
