@@ -26,6 +26,12 @@ import hypothesis
 import hypothesis.strategies
 import yaml
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events, reread
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.operations import (
+    Options,
+    Patch,
+    PatchError,
+    patched,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import (
     Document,
     Rules,
@@ -252,25 +258,20 @@ def _check_version_11(sample: Sample, choices: Choices) -> str:
     wanted = value(choices)
     if "%YAML" in sample.text or re.search("[\x85\u2028\u2029]", sample.text):
         return "not read as 1.1"
+    patch, options = [Patch("set", steps, wanted)], Options(version="1.1")
     try:
-        document = Document(sample.text, Rules("1.1"))
-    except YamlPatchError:
-        if events.Parser is yaml.SafeLoader:
+        text = patched(sample.text.encode(), patch, options).data.decode()
+    except PatchError as error:
+        if events.Parser is yaml.SafeLoader and re.search(r"[?\t]", sample.text):
             return "refused by the pure reader"  # tabs, of which npm yaml takes more than PyYAML
-        raise
-    try:
-        document.set(steps, wanted)
-        text = document.text
-    except YamlPatchError as error:
-        if "ends in a block scalar" not in str(error):
+        if "ends in a block scalar" not in str(error) and not ("comes from `<<`" in str(error) and "<<" in sample.text):
             _assert_refusal(sample, steps, error)
         return "set as 1.1 refused"
     after = judges.py_yaml(text)
     assert not isinstance(after, judges.Refused), (after, text)
     assert judges.same(after[0], _put(copy.deepcopy(tree), steps, wanted)), text
-    again = Document(text, Rules("1.1"))
-    again.set(steps, wanted)
-    assert not again.changed, (text, again.text)
+    again = patched(text.encode(), patch, options)
+    assert not again.applied, (text, again.data)
     return "set as 1.1"
 
 
@@ -310,7 +311,7 @@ def _put(tree: Any, steps: Path, wanted: Any) -> Any:
     return tree
 
 
-def _assert_refusal(sample: Sample, steps: Path, error: YamlPatchError) -> None:
+def _assert_refusal(sample: Sample, steps: Path, error: Exception) -> None:
     """A refusal has to have one of the documented reasons, in the sample and not only in the message."""
     for end in range(len(steps)):
         tree, step = _get(sample.value, steps[:end]), steps[end]

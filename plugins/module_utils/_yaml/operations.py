@@ -230,7 +230,7 @@ def _apply(document: Document, index: int, patch: Patch, version: str) -> bool:
     """Queue one patch for one document; whether it changes anything."""
     value = checked(patch.value)
     if patch.op == "insert":
-        return _insert(document, index, patch, value)
+        return _insert(document, index, patch, value, version)
     if patch.op == "delete":
         return _delete(document, index, patch.at, version)
     path, missing = _resolved(document, index, patch.at)
@@ -244,29 +244,29 @@ def _apply(document: Document, index: int, patch: Patch, version: str) -> bool:
         value = {**checked(missing), **value}
     elif patch.op == "add" and old is not MISSING:
         return False
-    elif patch.op == "merge" and isinstance(old, dict):
-        return _merge(document, index, path, value, old)
-    elif patch.op == "merge" and not path:
+    inherited = _inherited(document, index, path) if version == "1.1" else None
+    if inherited is not None:
+        return _over_inherited(document, index, path, patch.op, value, inherited)
+    if patch.op == "merge" and isinstance(old, dict):
+        return _merge(document, index, path, value, version)
+    if patch.op == "merge" and not path:
         if old is not MISSING and old is not None:
             raise PatchError("the document is not a mapping, so nothing can be merged into it. Correct document or at.")
-        return _merge(document, index, path, value, {})
-    if version == "1.1" and old is MISSING and _is_merged_in(document, index, path, value):
-        return False
+        return _merge(document, index, path, value, version)
     if old is not MISSING and equal(old, value) and type(old) is type(value):
         return False
     document.set(path, value, index)
     return True
 
 
-def _merge(document: Document, index: int, path: Path, value: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+def _merge(document: Document, index: int, path: Path, value: Mapping[str, Any], version: str) -> bool:
     changed = False
     for key, item in value.items():
-        below = old.get(key, MISSING)
-        if isinstance(item, dict) and isinstance(below, dict):
-            changed |= _merge(document, index, (*path, key), item, below)
-        elif below is MISSING or not equal(below, item):
-            document.set((*path, key), item, index)
-            changed = True
+        patch = Patch("merge" if isinstance(item, dict) else "set", (*path, key), item)
+        below = document.value(patch.at, index)
+        if patch.op == "merge" and below is not MISSING and not isinstance(below, dict):
+            patch = Patch("set", patch.at, item)
+        changed |= _apply(document, index, patch, version)
     return changed
 
 
@@ -279,19 +279,25 @@ def _delete(document: Document, index: int, at: Sequence[Step], version: str) ->
         raise
     if missing is not None or not path:
         return False
-    if (
-        version == "1.1"
-        and document.value(path, index) is MISSING
-        and _merged_value(document, index, path) is not MISSING
-    ):
-        raise PatchError(f"{_dotted(path)} comes from `<<`. Delete it in the mapping that is merged in.")
+    if version == "1.1" and (inherited := _inherited(document, index, path)) is not None:
+        if inherited.value is MISSING:
+            return False
+        raise PatchError(f"{_dotted(inherited.path)} comes from `<<`. Delete in the mapping that is merged in.")
     return document.delete(path, index)
 
 
-def _insert(document: Document, index: int, patch: Patch, value: Any) -> bool:
+def _insert(document: Document, index: int, patch: Patch, value: Any, version: str) -> bool:
     path, missing = _resolved(document, index, patch.at)
     if missing is not None:
         raise PatchError(f"{_dotted(path[:-1])} has no item with {_shown(missing)}.")
+    inherited = _inherited(document, index, path) if version == "1.1" else None
+    if inherited is not None and isinstance(inherited.value, list):
+        if any(_is_there(item, patch.contains, value) for item in inherited.value):
+            return False
+    if inherited is not None:
+        raise PatchError(
+            f"{_dotted(inherited.path)} comes from `<<`. Set all of it here, or edit the mapping that is merged in."
+        )
     items = document.value(path, index)
     items = [] if items is MISSING or items is None else items
     if not isinstance(items, list):
@@ -332,15 +338,49 @@ def _place(path: Path, items: Sequence[Any], patch: Patch) -> int | None:
 # -- YAML 1.1's merge key ---------------------------------------------------------------------------------------------
 
 
-def _is_merged_in(document: Document, index: int, path: Path, value: Any) -> bool:
-    found = _merged_value(document, index, path)
-    return found is not MISSING and equal(found, value)
+@dataclass(frozen=True)
+class _Inherited:
+    """What a path has through `<<` alone: the first part of it that does, and the value at its end, or MISSING."""
+
+    path: Path
+    value: Any
 
 
-def _merged_value(document: Document, index: int, path: Path) -> Any:
-    """What a mapping that has `<<` gets from there for its key path[-1]."""
-    merged = document.value((*path[:-1], "<<"), index) if path and isinstance(path[-1], str) else MISSING
-    return MISSING if merged is MISSING else _from_merge({"<<": merged}, path[-1])
+def _inherited(document: Document, index: int, path: Path) -> _Inherited | None:
+    """Whether a path, or what is above it, is not in the text but merged in."""
+    for end in range(1, len(path) + 1):
+        if not isinstance(path[end - 1], str) or document.value(path[:end], index) is not MISSING:
+            continue
+        merged = document.value((*path[: end - 1], "<<"), index)
+        value = MISSING if merged is MISSING else _from_merge({"<<": merged}, path[end - 1])
+        if value is MISSING:
+            return None
+        for step in path[end:]:
+            value = _below(value, step)
+        return _Inherited(path[:end], value)
+    return None
+
+
+def _over_inherited(document: Document, index: int, path: Path, op: str, value: Any, inherited: _Inherited) -> bool:
+    """Set, add or merge where a value is merged in: written here it would hide all of it."""
+    old = inherited.value
+    if old is not MISSING and (op == "add" or equal(old, value) or (op == "merge" and contains(old, value))):
+        return False
+    if inherited.path != path or (op == "merge" and isinstance(old, dict)):
+        raise PatchError(
+            f"{_dotted(inherited.path)} comes from `<<`, and a key of that name here would hide the rest of it. "
+            "Set all of it here, or edit the mapping that is merged in."
+        )
+    document.set(path, value, index)
+    return True
+
+
+def _below(value: Any, step: Key) -> Any:
+    if isinstance(value, list) and isinstance(step, int):
+        return value[step] if -len(value) <= step < len(value) else MISSING
+    if isinstance(value, dict) and isinstance(step, str):
+        return value[step] if step in value else _from_merge(value, step)
+    return MISSING
 
 
 def _from_merge(mapping: Any, key: Any) -> Any:

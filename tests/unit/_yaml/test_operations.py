@@ -162,6 +162,54 @@ def test_a_key_that_is_true_in_yaml_1_1():
         assert text == "on: {push: 2}\n"
 
 
+MERGED = """\
+base: &b
+  env: {A: 1}
+  ports: [80]
+web:
+  <<: *b # shared
+"""
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"at": ["web", "env", "B"], "value": 2},
+        {"at": ["web", "env", "A"], "value": 2},
+        {"op": "add", "at": ["web", "env", "B"], "value": 2},
+        {"op": "merge", "at": ["web", "env"], "value": {"B": 2}},
+        {"op": "merge", "at": ["web"], "value": {"env": {"B": 2}}},
+        {"op": "merge", "at": [], "value": {"web": {"env": {"A": 2}}}},
+        {"op": "insert", "at": ["web", "ports"], "value": 81},
+        {"at": ["web", "ports", 0], "value": 81},
+    ],
+)
+def test_a_key_that_would_hide_what_is_merged_in(patch):
+    with pytest.raises(PatchError, match=r"web\.(env|ports) comes from `<<`"):
+        apply(MERGED, patch, version="1.1")
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"at": ["web", "env", "A"], "value": 1},
+        {"op": "add", "at": ["web", "env", "A"], "value": 2},
+        {"op": "add", "at": ["web", "ports"], "value": []},
+        {"op": "merge", "at": ["web"], "value": {"env": {"A": 1}}},
+        {"op": "insert", "at": ["web", "ports"], "value": 80},
+        {"at": ["web", "ports", 0], "value": 80},
+        {"op": "delete", "at": ["web", "env", "B"]},
+    ],
+)
+def test_what_is_merged_in_already_changes_nothing(patch):
+    assert apply(MERGED, patch, version="1.1") == MERGED
+
+
+def test_the_whole_value_may_be_set_over_what_is_merged_in():
+    patch = {"at": ["web", "env"], "value": {"A": 1, "B": 2}}
+    assert yaml.safe_load(apply(MERGED, patch, version="1.1"))["web"] == {"env": {"A": 1, "B": 2}, "ports": [80]}
+
+
 def test_merge_keys_of_yaml_1_1():
     text = "base: &b {a: 1}\nx:\n  <<: *b\n  c: 2\n"
     at = ["x", "a"]
@@ -170,6 +218,8 @@ def test_merge_keys_of_yaml_1_1():
     assert apply(text, {"at": at, "value": 1}) == text + "  a: 1\n"
     with pytest.raises(PatchError, match=r"delete x\.a\): x\.a comes from `<<`"):
         apply(text, {"op": "delete", "at": at}, version="1.1")
+    with pytest.raises(PatchError, match=r"delete x\.d\.e\): x\.d comes from `<<`"):
+        apply("x: {<<: {d: {e: 1}}}\n", {"op": "delete", "at": ["x", "d", "e"]}, version="1.1")
     with pytest.raises(PatchError, match=r"line 1, column 7: \*b repeats what would be changed\. Set anchors to edit"):
         apply(text, {"at": ["base", "a"], "value": 5})
 
