@@ -322,6 +322,8 @@ def _assert_refusal(sample: Sample, steps: Path, error: Exception) -> None:
                 return
         elif not isinstance(tree, dict if isinstance(step, str) else list):
             return
+    if sample.text.startswith("\ufeff") and isinstance(sample.value, list):
+        return  # npm yaml reads no list that stands directly behind the mark
     if any(steps[:end] in sample.shared for end in range(1, len(steps) + 1)):
         return
     if any(steps[:end] in sample.pairs for end in range(1, len(steps))):

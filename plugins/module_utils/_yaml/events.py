@@ -163,7 +163,7 @@ class Stream:
             self._read(source, True)  # raises the error that it is
         return {ord(sign): "\t"}
 
-    def _read(self, source: str, for_edits: bool) -> None:
+    def _clear(self) -> None:
         self.values = []
         self.styles = []
         self.starts = []
@@ -175,6 +175,9 @@ class Stream:
         self.document_ends = []
         self.suspects = set()
         self.is_unusual = False  # there are tags, aliases or keys that are collections: `plain` may refuse it
+
+    def _read(self, source: str, for_edits: bool) -> None:
+        self._clear()
         # These loops run for every event of the file and decide how fast an edit is: hence columns, chunks (which
         # leave the garbage collector nothing to do) and bound methods.
         get_event = Parser(source).get_event

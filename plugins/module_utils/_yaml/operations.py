@@ -246,7 +246,7 @@ def _apply(document: Document, index: int, patch: Patch, version: str) -> bool:
         return False
     inherited = _inherited(document, index, path) if version == "1.1" else None
     if inherited is not None:
-        return _over_inherited(document, index, path, patch.op, value, inherited)
+        return _over_inherited(document, index, path, Patch(patch.op, path, value), inherited)
     if patch.op == "merge" and isinstance(old, dict):
         return _merge(document, index, path, value, version)
     if patch.op == "merge" and not path:
@@ -262,11 +262,9 @@ def _apply(document: Document, index: int, patch: Patch, version: str) -> bool:
 def _merge(document: Document, index: int, path: Path, value: Mapping[str, Any], version: str) -> bool:
     changed = False
     for key, item in value.items():
-        patch = Patch("merge" if isinstance(item, dict) else "set", (*path, key), item)
-        below = document.value(patch.at, index)
-        if patch.op == "merge" and below is not MISSING and not isinstance(below, dict):
-            patch = Patch("set", patch.at, item)
-        changed |= _apply(document, index, patch, version)
+        below = document.value((*path, key), index)
+        op = "merge" if isinstance(item, dict) and (below is MISSING or isinstance(below, dict)) else "set"
+        changed |= _apply(document, index, Patch(op, (*path, key), item), version)
     return changed
 
 
@@ -291,10 +289,11 @@ def _insert(document: Document, index: int, patch: Patch, value: Any, version: s
     if missing is not None:
         raise PatchError(f"{_dotted(path[:-1])} has no item with {_shown(missing)}.")
     inherited = _inherited(document, index, path) if version == "1.1" else None
-    if inherited is not None and isinstance(inherited.value, list):
-        if any(_is_there(item, patch.contains, value) for item in inherited.value):
-            return False
     if inherited is not None:
+        if isinstance(inherited.value, list) and any(
+            _is_there(item, patch.contains, value) for item in inherited.value
+        ):
+            return False
         raise PatchError(
             f"{_dotted(inherited.path)} comes from `<<`. Set all of it here, or edit the mapping that is merged in."
         )
@@ -361,12 +360,14 @@ def _inherited(document: Document, index: int, path: Path) -> _Inherited | None:
     return None
 
 
-def _over_inherited(document: Document, index: int, path: Path, op: str, value: Any, inherited: _Inherited) -> bool:
+def _over_inherited(document: Document, index: int, path: Path, patch: Patch, inherited: _Inherited) -> bool:
     """Set, add or merge where a value is merged in: written here it would hide all of it."""
-    old = inherited.value
-    if old is not MISSING and (op == "add" or equal(old, value) or (op == "merge" and contains(old, value))):
+    value, old = patch.value, inherited.value
+    if old is not MISSING and (
+        patch.op == "add" or equal(old, value) or (patch.op == "merge" and contains(old, value))
+    ):
         return False
-    if inherited.path != path or (op == "merge" and isinstance(old, dict)):
+    if inherited.path != path or (patch.op == "merge" and isinstance(old, dict)):
         raise PatchError(
             f"{_dotted(inherited.path)} comes from `<<`, and a key of that name here would hide the rest of it. "
             "Set all of it here, or edit the mapping that is merged in."
