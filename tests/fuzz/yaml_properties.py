@@ -258,7 +258,7 @@ def _check_version_11(sample: Sample, choices: Choices) -> str:
     wanted = value(choices)
     if "%YAML" in sample.text or re.search("[\x85\u2028\u2029]", sample.text):
         return "not read as 1.1"
-    patch, options = [Patch("set", steps, wanted)], Options(version="1.1")
+    patch, options = [Patch("set", steps, wanted)], Options(version="1.1", keep_tags=False)
     try:
         text = patched(sample.text.encode(), patch, options).data.decode()
     except PatchError as error:

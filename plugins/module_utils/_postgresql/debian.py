@@ -11,7 +11,6 @@ Private to this collection: its interface may change in any release.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import json
 import os
@@ -20,7 +19,7 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -38,17 +37,14 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.li
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.platform import NOT_INSTALLED
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.programs import as_user, one_line, run
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_log import LogTail
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.unfinished import Unfinished
 
 _PROGRAMS = "/usr/lib/postgresql"
 _SERVICE = "postgresql"  # starts all clusters whose start.conf says auto
 _STATE = "/var/lib/postgresql"
 _SOCKETS = "/var/run/postgresql"
 _LOGS = "/var/log/postgresql"
-_CREATE_TIMEOUT = 300.0  # seconds
 _LIST_TIMEOUT = 2.0  # seconds
-# What the mark of a new cluster holds: the first with its data directory.
-_CREATING = "creating "
-_CREATED = "created"
 
 
 class Debian:
@@ -96,29 +92,27 @@ class Debian:
         # A mark outside the cluster shows how far it is: what a killed run left is cleared before the next try, and a
         # cluster that is whole still has to be started at boot.
         self.check_new(name)
-        path = _mark_path(version, name)
-        with _locked_mark(version, name) as mark:
+        mark = _unfinished(version, name)
+        with mark.held() as file:
             _clear_interrupted(version, name, mark)
             if os.path.exists(os.path.join(_configuration_root(), str(version), name, "postgresql.conf")):
-                if os.fstat(mark).st_size == 0:
-                    os.unlink(path)
                 return  # Another run has created it meanwhile.
-            _write_mark(mark, _CREATING + _default_data_directory(str(version), name))
+            mark.creating()
             # A boot must not start it before it is whole: it becomes `auto` afterwards.
             done = run(
                 [
                     *("pg_createcluster", "--encoding", "UTF8", "--locale", locale, "--start-conf", "manual"),
                     *(str(version), name, "--", *options),
                 ],
-                pass_fds=(mark,),
+                pass_fds=(file,),
             )
             if done.returncode:
-                os.unlink(path)
+                mark.clear()
                 raise CollectionError(
                     f"Cluster {version}/{name}: pg_createcluster cannot create it: {one_line(done.stderr)}.",
                     "Correct what it names.",
                 )
-            _write_mark(mark, _CREATED)
+            mark.whole()
 
     def control(self, cluster: Cluster, action: str) -> str | None:
         disabled = action == "start" and cluster.start == "disabled"
@@ -147,8 +141,7 @@ class Debian:
         if not _service_enabled():
             _enable_service()
         if cluster.unfinished:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(_mark_path(cluster.version, cluster.name))
+            _unfinished(cluster.version, cluster.name).clear()
 
     def watch(self, cluster: Cluster) -> LogTail:
         return LogTail(cluster.log_file, cluster.owner)
@@ -205,7 +198,7 @@ def _cluster(entry: Mapping[str, Any]) -> Cluster:
         libraries=f"{_PROGRAMS}/{version}/lib",
         unit=f"postgresql@{version}-{name}",
         supervisor=str(entry.get("supervisor") or ""),
-        unfinished=_read_mark(version, name) == _CREATED,
+        unfinished=_unfinished(version, name).created(),
     )
 
 
@@ -217,37 +210,34 @@ def _include_file(directory: str, supervisor: str) -> str:
 
 def _is_interrupted(cluster: Cluster) -> bool:
     """Whether the cluster's creation was interrupted or is going on."""
-    mark = _read_mark(cluster.version, cluster.name)
-    if not mark.startswith(_CREATING):
-        return False
-    return not _reasons_to_keep(cluster.version, cluster.name, mark[len(_CREATING) :])
+    data = _unfinished(cluster.version, cluster.name).creating_data()
+    return bool(data) and not _reasons_to_keep(cluster.version, cluster.name, data)
 
 
-def _clear_interrupted(version: int, name: str, mark: int) -> None:
+def _clear_interrupted(version: int, name: str, mark: Unfinished) -> None:
     """Remove what an interrupted creation left.
 
     Args:
         version, name: of the cluster.
-        mark: the descriptor of its mark, which is locked.
+        mark: its mark, which is held.
 
     Raises:
         CollectionError: it may hold data.
     """
-    text = os.pread(mark, 4096, 0).decode()
-    if not text.startswith(_CREATING):
+    data, configuration = mark.creating_data(), os.path.join(_configuration_root(), str(version), name)
+    if not data:
         return
-    data, configuration = text[len(_CREATING) :], os.path.join(_configuration_root(), str(version), name)
     reasons = _reasons_to_keep(version, name, data)
     if reasons:
         raise CollectionError(
             f"Cluster {version}/{name}: its creation was interrupted, yet {reasons[0]}.",
-            f"Remove {_mark_path(version, name)} to keep the cluster, or drop it with pg_dropcluster.",
+            f"Remove {mark.path} to keep the cluster, or drop it with pg_dropcluster.",
         )
     # As the owner, because the path lies under directories that the owner can rearrange.
     info = os.stat(_STATE)
     run(["rm", "-rf", "--one-file-system", "--", data], **as_user(info.st_uid, info.st_gid))
     shutil.rmtree(configuration, ignore_errors=True)
-    _write_mark(mark, "")
+    mark.nothing()
 
 
 def _reasons_to_keep(version: int, name: str, data: str) -> list[str]:
@@ -265,7 +255,7 @@ def _reasons_to_keep(version: int, name: str, data: str) -> list[str]:
         if configured and os.path.realpath(configured[-1]) != os.path.realpath(data):
             reasons.append(f"its data directory is {configured[-1]}, not {data}")
     with contextlib.suppress(OSError):
-        if os.stat(os.path.join(data, "PG_VERSION")).st_mtime < os.stat(_mark_path(version, name)).st_mtime - 1:
+        if os.stat(os.path.join(data, "PG_VERSION")).st_mtime < os.stat(_unfinished(version, name).path).st_mtime - 1:
             reasons.append(f"{data} is older than that")
     if os.path.lexists(os.path.join(data, "postmaster.opts")) or _locked_by_server(data):
         reasons.append(f"a server has run in {data} since")
@@ -290,54 +280,8 @@ def _locked_by_server(data: str) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _locked_mark(version: int, name: str) -> Iterator[int]:
-    """The mark of a new cluster, locked: by flock(2), which a child that outlives its run holds on to."""
-    path = _mark_path(version, name)
-    deadline = time.monotonic() + _CREATE_TIMEOUT
-    while True:
-        try:
-            mark = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise CollectionError(
-                f"{path}: cannot be written ({error.strerror}), so no cluster can be created.",
-                "Run with `become: true`, or install the package postgresql.",
-            ) from error
-        try:
-            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.exists(path) and os.path.samestat(os.fstat(mark), os.stat(path)):
-                break
-        except BlockingIOError:
-            pass
-        except BaseException:
-            os.close(mark)
-            raise
-        os.close(mark)
-        if time.monotonic() > deadline:
-            raise CollectionError(
-                f"Cluster {version}/{name}: another run has been creating it for {_CREATE_TIMEOUT:g} s.",
-                f"Find out which process holds {path}.",
-            )
-        time.sleep(0.05)
-    try:
-        yield mark
-    finally:
-        os.close(mark)
-
-
-def _mark_path(version: int, name: str) -> str:
-    return os.path.join(_STATE, f".devportal-backstage-unfinished-{version}-{name}")
-
-
-def _read_mark(version: int, name: str) -> str:
-    with contextlib.suppress(OSError), open(_mark_path(version, name), encoding="utf-8") as stream:
-        return stream.read(4096)
-    return ""
-
-
-def _write_mark(mark: int, text: str) -> None:
-    os.ftruncate(mark, 0)
-    os.pwrite(mark, text.encode(), 0)
+def _unfinished(version: int, name: str) -> Unfinished:
+    return Unfinished(_STATE, f"{version}-{name}", _default_data_directory(str(version), name))
 
 
 def _next_port() -> int:

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 
 _TIMEOUT = 300.0  # seconds
-_CREATING = b"creating"
-_CREATED = b"created"
+# What the mark holds: the first with the data directory that is being created.
+_CREATING = "creating "
+_CREATED = "created"
 
 
 class Unfinished:
@@ -37,16 +38,21 @@ class Unfinished:
 
     def interrupted(self) -> bool:
         """Whether the creation was interrupted, or is going on; what a server has run on is whole."""
-        return self._read() == _CREATING and not os.path.exists(os.path.join(self._data, "postmaster.opts"))
+        return bool(self.creating_data()) and not os.path.exists(os.path.join(self._data, "postmaster.opts"))
+
+    def creating_data(self) -> str:
+        """The data directory whose creation was interrupted, or is going on; empty without one."""
+        text = self._read()
+        return text[len(_CREATING) :] if text.startswith(_CREATING) else ""
 
     def created(self) -> bool:
         """Whether a run has created it, and none has enabled its start at boot yet."""
         return self._read() == _CREATED
 
-    def _read(self) -> bytes:
-        with contextlib.suppress(OSError), open(self.path, "rb") as stream:
-            return stream.read(len(_CREATING))
-        return b""
+    def _read(self) -> str:
+        with contextlib.suppress(OSError), open(self.path, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read(4096)
+        return ""
 
     @contextlib.contextmanager
     def held(self) -> Iterator[int]:
@@ -90,16 +96,20 @@ class Unfinished:
 
     def creating(self) -> None:
         """From here on an interruption leaves something that is not whole."""
-        self._write(_CREATING)
+        self._write(_CREATING + self._data)
 
     def whole(self) -> None:
         """It is whole."""
         self._write(_CREATED)
 
-    def _write(self, text: bytes) -> None:
+    def nothing(self) -> None:
+        """What an interruption left is removed."""
+        self._write("")
+
+    def _write(self, text: str) -> None:
         # A reader sees the one, the other or nothing.
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, text, 0)
+        os.pwrite(self._file, os.fsencode(text), 0)
 
     def clear(self) -> None:
         """Nothing is left to do."""

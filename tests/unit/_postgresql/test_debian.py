@@ -35,9 +35,10 @@ def reasons(data):
 
 
 def clear(tmp_path):
-    with debian._locked_mark(15, "x") as mark:
+    mark = debian._unfinished(15, "x")
+    with mark.held():
         debian._clear_interrupted(15, "x", mark)
-    assert (tmp_path / ".devportal-backstage-unfinished-15-x").read_text() == ""
+    assert not (tmp_path / ".devportal-backstage-unfinished-15-x").exists()
 
 
 def test_it_is_cleared(interrupted, tmp_path):
@@ -93,14 +94,14 @@ def test_an_older_data_directory(interrupted, tmp_path):
     assert interrupted.exists()
 
 
-@pytest.mark.parametrize("text", ["", "created"])
-def test_nothing_is_unfinished(interrupted, tmp_path, text):
-    mark = tmp_path / ".devportal-backstage-unfinished-15-x"
-    mark.write_text(text)
-    with debian._locked_mark(15, "x") as descriptor:
-        debian._clear_interrupted(15, "x", descriptor)
+def test_nothing_is_unfinished(interrupted, tmp_path):
+    path = tmp_path / ".devportal-backstage-unfinished-15-x"
+    path.write_text("created")
+    mark = debian._unfinished(15, "x")
+    with mark.held():
+        debian._clear_interrupted(15, "x", mark)
     assert interrupted.exists()
-    assert mark.read_text() == text
+    assert path.read_text() == "created"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a directory to another user")
