@@ -15,12 +15,16 @@ async function look(page) {
   const enter = await page.waitForSelector('button ::-p-text(Enter)', patience);
   await enter.click();
   await page.waitForSelector('::-p-text(example-website)', patience);
-  if (star) {
+  // The stars of the table are filled in last.
+  await new Promise(resolve => setTimeout(resolve, 5000));
+  const isStarred = () => document.body.innerText.includes('Remove from favorites');
+  if (star && !(await page.evaluate(isStarred))) {
     const button = await page.waitForSelector('tr button[aria-label*="avorite"], tr button[title*="avorite"]', patience);
     await button.click();
+    await page.waitForFunction(isStarred, patience);
+    // Until the answer of the backend is there.
+    await page.waitForNetworkIdle({ concurrency: 2, ...patience });
   }
-  // The filters, and the stars of the table, are filled in last.
-  await new Promise(resolve => setTimeout(resolve, 4000));
   const text = await page.evaluate(() => document.body.innerText);
   await page.screenshot({ path: screenshot });
   return {
@@ -34,7 +38,7 @@ async function main() {
   const browser = await puppeteer.launch({
     executablePath: browserPath,
     args: ['--no-sandbox', '--disable-dev-shm-usage', '--hide-scrollbars'],
-    defaultViewport: { width: 1400, height: 700 },
+    defaultViewport: { width: 1440, height: 700 },
     ...patience,
   });
   try {
