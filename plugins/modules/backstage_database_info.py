@@ -373,24 +373,6 @@ def _sentence(report: check_report.Report, app: bool) -> str:
     return "Backstage would start." if app else report.checks[0].message
 
 
-def _table(report: check_report.Report, sentence: str) -> list[str]:
-    lines = [sentence]
-    words = {True: "ok", False: "warning", None: "unknown"}
-    for check in report.checks:
-        word = "FAILED" if check.fatal and check.ok is False else words[check.ok]
-        lines.append(f"  {word:<8} {check.name:<16} {check.message}")
-        if check.remedy:
-            lines.append(f"  {'':<8} {'':<16} -> {check.remedy}")
-    for entry in report.databases:
-        name = entry["name"] if entry["schema"] is None else f"{entry['name']}, schema {entry['schema']}"
-        size = "" if entry["size"] is None else f", {entry['size'] / 1048576:.1f} MiB"
-        count = "" if entry["rows"] is None else f", about {entry['rows']} rows"
-        if entry["analyzed"] is False:
-            count = ", rows not analyzed yet"
-        lines.append(f"  {'':<8} {'database':<16} {name}: owner {entry['owner']}{size}{count}")
-    return lines
-
-
 def main() -> None:
     options = postgresql.connection_argument_spec()
     module = AnsibleModule(
@@ -427,7 +409,7 @@ def main() -> None:
         "server_version": report.server_version,
         "checks": report.as_result(),
         "databases": report.databases,
-        "table": _table(report, sentence),
+        "table": report.table(sentence),
         "msg": sentence,
     }
     if not report.library and not module.check_mode:

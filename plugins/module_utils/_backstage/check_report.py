@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+_WORDS = {True: "ok", False: "warning", None: "unknown"}
+
 
 @dataclass(frozen=True)
 class Check:
@@ -72,6 +74,27 @@ class Report:
     def as_result(self) -> list[dict[str, Any]]:
         """The checks as plain data."""
         return [asdict(check) for check in self.checks]
+
+    def table(self, sentence: str) -> list[str]:
+        """The lines for people: the sentence, one line a check with its remedy below, one line a database.
+
+        The names of plugins are of any length, and the messages begin in one column.
+        """
+        width = max(len(name) for name in ("database", *(check.name for check in self.checks)))
+        lines = [sentence]
+        for check in self.checks:
+            word = "FAILED" if check.fatal and check.ok is False else _WORDS[check.ok]
+            lines.append(f"  {word:<8} {check.name:<{width}} {check.message}")
+            if check.remedy:
+                lines.append(f"  {'':<8} {'':<{width}} -> {check.remedy}")
+        for entry in self.databases:
+            name = entry["name"] if entry["schema"] is None else f"{entry['name']}, schema {entry['schema']}"
+            size = "" if entry["size"] is None else f", {entry['size'] / 1048576:.1f} MiB"
+            count = "" if entry["rows"] is None else f", about {entry['rows']} rows"
+            if entry["analyzed"] is False:
+                count = ", rows not analyzed yet"
+            lines.append(f"  {'':<8} {'database':<{width}} {name}: owner {entry['owner']}{size}{count}")
+        return lines
 
 
 class Stop(Exception):
