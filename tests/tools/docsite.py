@@ -49,6 +49,9 @@ def main() -> int:
     inventory.write_bytes(_inventory())
     with (FOLDER / "conf.py").open("a", encoding="utf-8") as conf:
         conf.write(f"\nintersphinx_mapping = {{'ansible_devel': ({ANSIBLE_DOCS!r}, {str(inventory)!r})}}\n")
+        # antsibull-docs copies the pages only, and empties the folder first.
+        images = (str(common.TREE / "docs" / "docsite" / "rst" / "images"), str(FOLDER / "rst" / "docsite" / "images"))
+        conf.write(f"import shutil\nshutil.copytree(*{images!r}, dirs_exist_ok=True)\n")
     if common.run(["bash", "build.sh"], cwd=FOLDER, env=env):
         return 1
     common.say(f"\n{FOLDER / 'build' / 'html' / 'index.html'}")
