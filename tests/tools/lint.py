@@ -116,7 +116,7 @@ def _gates() -> list[Gate]:
         ("ruff format", "ruff format --check", r"[1-9]\d* files", {}),
         ("antsibull-changelog", "antsibull-changelog lint", "", {}),
         ("role variables", "python tests/tools/role_variables.py", r"[1-9]\d* roles", {}),
-        ("platforms", "python tests/tools/platforms.py", "tables of platforms are", {}),
+        ("platforms", "python tests/tools/platforms.py", "table of platforms is", {}),
         ("words", "python tests/tools/words.py", r"[1-9]\d* texts", {}),
     ]
 

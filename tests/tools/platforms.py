@@ -1,15 +1,15 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compares the README's table of platforms with the collection's own: python platforms.py [--write]
+"""Compares a role's table of platforms with the collection's own: python platforms.py [--write]
 
-The table stands between the lines <!-- platforms --> and <!-- end of platforms -->.
+The table stands in the README of role backstage_postgresql, between the lines <!-- platforms --> and
+<!-- end of platforms -->.
 """
 
 from __future__ import annotations
 
 import importlib
-import pathlib
 import re
 import sys
 
@@ -43,19 +43,19 @@ def table() -> str:
 
 
 def main() -> int:
-    """Say, or with --write mend, where a README's table is stale."""
-    write, stale = "--write" in sys.argv[1:], []
-    for path in (common.ROOT / "README.md", common.ROOT / "roles" / "backstage_postgresql" / "README.md"):
-        text = path.read_text(encoding="utf-8")
-        wanted = _PLACE.sub(lambda found: found[1] + "\n" + table() + _NOTE + "\n" + found[3], text)
-        if wanted != text and write:
-            path.write_text(wanted, encoding="utf-8")
-        elif wanted != text:
-            stale.append(pathlib.Path(path).relative_to(common.ROOT))
-    for name in stale:
+    """Say, or with --write mend, where the table is stale."""
+    path = common.ROOT / "roles" / "backstage_postgresql" / "README.md"
+    name = path.relative_to(common.ROOT)
+    text = path.read_text(encoding="utf-8")
+    wanted, count = _PLACE.subn(lambda found: found[1] + "\n" + table() + _NOTE + "\n" + found[3], text)
+    if count != 1:
+        raise common.Problem(f"{name}: the lines around the table of platforms are missing.")
+    if wanted != text and "--write" not in sys.argv[1:]:
         print(f"{name}: the table of platforms is stale; run python tests/tools/platforms.py --write")
-    print("The tables of platforms are those of _backstage/platforms.py." if not stale else "")
-    return 1 if stale else 0
+        return 1
+    path.write_text(wanted, encoding="utf-8")
+    print("The table of platforms is that of _backstage/platforms.py.")
+    return 0
 
 
 if __name__ == "__main__":
