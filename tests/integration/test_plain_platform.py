@@ -272,3 +272,59 @@ def test_killed_at_any_moment(bare):
             number,
             at,
         )
+
+
+# Says what an answering backend says, and how it was started.
+_PORTAL = """
+import http.server, os, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/.backstage/health/v1/readiness" else 404)
+        self.end_headers()
+        self.wfile.write("|".join([*sys.argv[1:], os.environ["POSTGRES_PASSWORD"], str(os.getuid())]).encode())
+http.server.HTTPServer(("127.0.0.1", 7007), Answer).serve_forever()
+"""
+
+
+class TestService:
+    """The units of the backend, by systemd of this platform."""
+
+    @pytest.fixture
+    def service(self, rocky):
+        rocky.shell("useradd --system backstage; mkdir -p /etc/backstage '/srv/a b'; chown backstage '/srv/a b'")
+        rocky.write("/srv/a b/app.py", _PORTAL)
+        rocky.write("/srv/a b/app-config.yaml", "backend:\n  listen: 127.0.0.1:7007\n")
+        rocky.shell("umask 077; echo 'POSTGRES_PASSWORD=a $b' >/etc/backstage/backstage.env")
+        yield {
+            "user": "backstage",
+            "directory": "/srv/a b",
+            "command": "/usr/bin/python3 app.py '$HOME' 50%",
+            "config_files": ["app-config.yaml"],
+            "env_file": "/etc/backstage/backstage.env",
+        }
+        rocky.shell("systemctl disable --now --quiet backstage; rm -rf /etc/systemd/system/backstage* '/srv/a b'")
+
+    def test_the_process_gets_what_was_given_and_is_ready(self, rocky, service):
+        made = rocky.module("backstage_service", **service)
+        assert (made["failed"], made["changed"], made["port"]) == (False, True, 7007), made
+        started = rocky.module("backstage_ready", service="backstage.service", state="restarted", timeout=60)
+        assert started["ready"] is True, started
+        shown = rocky.shell("python3 -c 'import urllib.request as u; print(u.urlopen("
+                            '"http://127.0.0.1:7007/.backstage/health/v1/readiness").read().decode())\'')  # fmt: skip
+        user = rocky.shell("id -u backstage").strip()
+        assert shown.strip() == f"$HOME|50%|--config|/srv/a b/app-config.yaml|a $b|{user}"
+        assert rocky.module("backstage_service", **service)["changed"] is False
+        assert rocky.module("backstage_ready", service="backstage.service", state="started")["changed"] is False
+
+    def test_a_port_that_is_taken_is_named(self, rocky, service):
+        rocky.shell("systemd-run --quiet --unit=other python3 -m http.server 7007 --bind 127.0.0.1; "
+                    "until python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 7007))' 2>/dev/null; "
+                    "do sleep 0.1; done")  # fmt: skip
+        try:
+            rejected = rocky.module("backstage_service", **service)
+            assert rejected["failed"]
+            assert "port 7007 is already used by process" in rejected["msg"]
+            assert "other.service" in rejected["msg"]
+            assert rocky.run("test", "-e", "/etc/systemd/system/backstage.service").returncode == 1
+        finally:
+            rocky.shell("systemctl stop other")
