@@ -124,6 +124,18 @@ def test_each_kind(app):
     assert {name: text for name, text in found.items() if text} == {}
 
 
+def test_where_backstage_cannot_be_asked_the_reader_may_be_at_fault(app, monkeypatch):
+    """Of what it would read, and what not: without node or its package nobody knows."""
+    refused, read = app([next(iter(REFUSED.values())), next(iter(READ_BY_NODE.values()))])
+    with pytest.raises(config_loader.ConfigLoaderError) as known:
+        config_loader.load(str(refused.parent), Substituted(), [refused.name])
+    assert "own reader" not in str(known.value)
+    monkeypatch.setenv("PATH", "/nowhere")
+    for path in (refused, read):
+        with pytest.raises(config_loader.ConfigLoaderError, match="Backstage's own reader may accept it"):
+            config_loader.load(str(path.parent), Substituted(), [path.name])
+
+
 def test_every_short_text():
     backend()
     texts = [text for _name, some in (*of_lines(2), *of_characters(3)) for text in some]

@@ -364,10 +364,17 @@ def _parsed(path: str, file: owned.File, quoted: bool = True) -> tuple[Any, Docu
         document = Document(file.data)
         return document.tree, document
     except YamlPatchError as error:
-        with contextlib.suppress(node_yaml.UnknownError):
+        remedy = "Correct the file there."
+        try:
             return node_yaml.read(file), None
+        except node_yaml.UnknownError:
+            remedy += (
+                " Backstage's own reader may accept it, and could not be asked: node or the app's packages are missing."
+            )
+        except node_yaml.RefusedError:
+            pass
         reason = str(error) if quoted else f"line {error.line or 1}: not the YAML that Backstage reads"
-        raise ConfigLoaderError(f"{path}: {reason}. Correct the file there.") from error
+        raise ConfigLoaderError(f"{path}: {reason}. {remedy}") from error
 
 
 def _file(path: str, remedy: str, ids: Ids | None) -> owned.File:

@@ -36,14 +36,19 @@ try {
 
 
 class UnknownError(Exception):
-    """Backstage's reader could not be asked, or refuses the file as well."""
+    """Backstage's reader could not be asked."""
+
+
+class RefusedError(Exception):
+    """Backstage's reader refuses the file as well."""
 
 
 def read(file: owned.File) -> Any:
     """The tree that Backstage reads from a file; a program of the app's runs, with the ids of the file's owner.
 
     Raises:
-        UnknownError: there is no node or no package, or it refuses the file.
+        UnknownError: there is no node or no package.
+        RefusedError: it refuses the file.
     """
     node = shutil.which("node")
     if node is None:
@@ -53,6 +58,8 @@ def read(file: owned.File) -> Any:
         answer = json.loads(done.stdout, object_hook=_number) if done.code == 0 else {}
     except (OSError, ValueError):
         raise UnknownError from None
+    if answer == {"invalid": True}:
+        raise RefusedError
     if not isinstance(answer, dict) or "tree" not in answer:
         raise UnknownError
     return answer["tree"]
