@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # Which cluster of the host is meant; goes with backup_options.cluster_argument_spec.
+    # Which cluster of the host is meant; goes with _postgresql.cluster.cluster_argument_spec.
     DOCUMENTATION = r"""
 options:
   version:

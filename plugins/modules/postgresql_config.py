@@ -36,10 +36,6 @@ options:
       - Major version, for example V(17).
       - "Default: the version of the only cluster named O(cluster); for a new cluster, the newest version installed."
     type: int
-  cluster:
-    description: Name of the cluster, as C(pg_lsclusters) shows it.
-    type: str
-    default: main
   create:
     description:
       - Whether to create the cluster if it is missing.
@@ -140,23 +136,10 @@ options:
         V(false) changes nothing.
       - "Default: V(true) for a new cluster; an existing one is not changed."
     type: bool
-  login_user:
-    description:
-      - Database user with the SUPERUSER attribute, with whom the module queries the server through its socket.
-      - "Default: the name of the cluster's owner."
-    type: str
-  login_password:
-    description: Password of O(login_user), if C(pg_hba.conf) requires one on the socket.
-    type: str
   login_db:
     description: Database to connect to.
     type: str
     default: postgres
-  variable_prefix:
-    description:
-      - Prefix of option names in error messages. A role sets it so that messages name the role's variables.
-    type: str
-    default: ""
   minimum_version:
     description: Oldest major version that is accepted. An older server is rejected before anything is changed.
     type: int
@@ -183,12 +166,12 @@ options:
     default: present
 requirements:
   - postgresql-common
-  - python3-psycopg2
 notes:
-  - Run it as root. The owner of the cluster is enough if nothing has to be created or enabled.
+  - Instead of root, the owner of the cluster is enough if nothing has to be created or enabled.
   - The module compares with what the server has loaded, so that it also repairs what a killed run left half done.
 extends_documentation_fragment:
   - devportal.backstage.attributes
+  - devportal.backstage.cluster
 author:
   - The devportal.backstage maintainers (@devportal)
 """
@@ -324,6 +307,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.ac
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import (
     access_rules,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import cluster_argument_spec
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_change import (
     WantedConfig,
     supervised,
@@ -345,9 +329,8 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.se
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.settings import normal_settings
 
 ARGUMENT_SPEC = {
+    **cluster_argument_spec(),
     "portal": {"type": "str", "default": "backstage"},
-    "version": {"type": "int"},
-    "cluster": {"type": "str", "default": "main"},
     "create": {"type": "bool"},
     "locale": {"type": "str", "default": "C.UTF-8"},
     "initdb_options": {"type": "list", "elements": "str", "default": []},
@@ -358,10 +341,7 @@ ARGUMENT_SPEC = {
     "require_encryption": {"type": "bool", "default": False},
     "client_certificates": {"type": "str", "choices": ["verify-ca", "verify-full"]},
     "start_at_boot": {"type": "bool"},
-    "login_user": {"type": "str"},
-    "login_password": {"type": "str", "no_log": True},
     "login_db": {"type": "str", "default": "postgres"},
-    "variable_prefix": {"type": "str", "default": ""},
     "minimum_version": {"type": "int", "default": 14},
     "restart": {"type": "bool", "default": True},
     "supervisor": {"type": "str", "choices": ["patroni"]},

@@ -76,9 +76,9 @@ msg:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.backup_options import (
-    cluster_argument_spec,
     reported_as_variables,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import cluster_argument_spec
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster_upgrade import Upgrade, summary
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.platform import detect
 

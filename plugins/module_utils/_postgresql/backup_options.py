@@ -14,20 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, reported_by
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import cluster_argument_spec
 
 _OF_CLUSTER = ("version", "cluster", "login_user", "login_password", "create")
 _OF_PLAYBOOK = ("restore_time",)
-
-
-def cluster_argument_spec() -> dict[str, dict[str, Any]]:
-    """The argument spec that goes with the doc fragment `devportal.backstage.cluster`."""
-    return {
-        "version": {"type": "int"},
-        "cluster": {"type": "str", "default": "main"},
-        "login_user": {"type": "str"},
-        "login_password": {"type": "str", "no_log": True},
-        "variable_prefix": {"type": "str", "default": ""},
-    }
 
 
 def backup_argument_spec() -> dict[str, dict[str, Any]]:

@@ -16,11 +16,23 @@ import stat
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 
 _SETTLE_TIMEOUT = 60.0  # seconds
 _PROGRAMS = (b"postgres", b"postmaster")  # the second is a link to the first; some packages' units start it
+
+
+def cluster_argument_spec() -> dict[str, dict[str, Any]]:
+    """The argument spec that goes with the doc fragment `devportal.backstage.cluster`."""
+    return {
+        "version": {"type": "int"},
+        "cluster": {"type": "str", "default": "main"},
+        "login_user": {"type": "str"},
+        "login_password": {"type": "str", "no_log": True},
+        "variable_prefix": {"type": "str", "default": ""},
+    }
 
 
 @dataclass(frozen=True)
