@@ -88,6 +88,23 @@ def test_variables(run, app):
     assert len(names(app.parent)) == 2
 
 
+@pytest.mark.parametrize("credentials", ["env", "literal", "file"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_stays_json(run, app, credentials, indent):
+    """Which Backstage reads as the YAML that it is."""
+    database = {"client": "better-sqlite3", "connection": ":memory:"}
+    app.write_text(json.dumps({"backend": {"database": database, "baseUrl": "http://x"}, "app": 1}, indent=indent))
+    before = json.loads(app.read_text())
+    asked = {**LITERAL, "credentials": credentials}
+    assert run(**asked)["changed"] is True
+    after = json.loads(app.read_text())
+    database = after["backend"].pop("database")
+    before["backend"].pop("database")
+    assert after == before
+    assert (database["client"], sorted(database["connection"])) == ("pg", ["host", "password", "port", "user"])
+    assert run(**asked)["changed"] is False
+
+
 def test_check_mode_writes_nothing_and_shows_the_same(run, app):
     would = run(check=True, diff=True, **LITERAL)
     assert app.read_text() == BEFORE

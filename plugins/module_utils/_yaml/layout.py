@@ -9,6 +9,7 @@ Private to this collection: its interface may change in any release.
 from __future__ import annotations
 
 import bisect
+import json
 import re
 from typing import NamedTuple, Union
 
@@ -60,6 +61,7 @@ class Layout:
     def __init__(self, stream: Stream, eol: str) -> None:
         self.stream, self.text, self.eol = stream, stream.text, eol
         self._steps: dict[Mark, int | None] = {}
+        self._json: bool | None = None
         self._keys: dict[int, dict[str | None, Entry]] = {}
 
     # locate
@@ -314,6 +316,8 @@ class Layout:
             heir: the quotes of the old value are those of the new one.
         """
         stream = self.stream
+        if self._is_json():
+            return Writer('"', always=True, literal=False, as_json=True)
         quote, always = "", False
         if old is not None and heir and stream.style(old) in ("'", '"'):
             quote, always = stream.style(old), True
@@ -338,6 +342,15 @@ class Layout:
         if stream.style(old) == '"':
             return writer._replace(literal=False)  # lines that stand in one string stay there
         return self._with_block(writer, old) if self.is_block_scalar(old) else writer
+
+    def _is_json(self) -> bool:
+        """Whether the file is JSON with a string in it: one that is empty says nothing of how it is written."""
+        if self._json is None:
+            try:
+                self._json = self.text.lstrip()[:1] in ("{", "[") and '"' in self.text and bool(json.loads(self.text))
+            except (ValueError, RecursionError):
+                self._json = False
+        return self._json
 
     def _with_block(self, writer: Writer, old: int) -> Writer:
         """The style, indent and width of a block scalar."""

@@ -8,6 +8,7 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any, NamedTuple
@@ -45,6 +46,7 @@ class Writer(NamedTuple):
         block: | or >, for strings, where the old one was written so; "" elsewhere.
         block_indent: the column of its lines.
         width: characters to fold its lines at.
+        as_json: the file is JSON, which is YAML too, and stays it.
     """
 
     quote: str = "'"
@@ -55,6 +57,7 @@ class Writer(NamedTuple):
     block: str = ""
     block_indent: int = 0
     width: int = 80
+    as_json: bool = False
 
     def value(self, value: Any, column: int, compact: bool = False) -> tuple[str, list[str]]:
         """The text behind the indicator of an entry at `column`, and the lines below it.
@@ -148,6 +151,8 @@ class Writer(NamedTuple):
         return text
 
     def string(self, text: str, flow: bool = False) -> str:
+        if self.as_json and (_QUOTABLE.fullmatch(text) or (text.isascii() and "\x7f" not in text)):
+            return json.dumps(text, ensure_ascii=False)
         if not self.always and _is_plain(text, flow):
             return text
         if not _QUOTABLE.fullmatch(text):

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml import events, operations
@@ -208,6 +210,21 @@ def test_what_is_merged_in_already_changes_nothing(patch):
 def test_the_whole_value_may_be_set_over_what_is_merged_in():
     patch = {"at": ["web", "env"], "value": {"A": 1, "B": 2}}
     assert yaml.safe_load(apply(MERGED, patch, version="1.1"))["web"] == {"env": {"A": 1, "B": 2}, "ports": [80]}
+
+
+@pytest.mark.parametrize(
+    ("text", "patch"),
+    [
+        ('{"a": {"b": "c"}}\n', {"at": ["a"], "value": {"host": "${HOST}", "port": 5432, "on": True, "none": None}}),
+        ('{\n  "a": 1,\n  "b": "x"\n}\n', {"at": ["c", "d"], "value": ["x", 'q"\\ \n', "é"]}),
+        ('{\n  "a": 1,\n  "b": "x"\n}\n', {"at": ["a"], "value": "text"}),
+        ('["a"]', {"op": "insert", "at": [], "value": {"k": "v"}}),
+    ],
+)
+def test_json_stays_json(text, patch):
+    before, after = json.loads(text), json.loads(apply(text, patch))
+    assert after != before
+    assert json.dumps(patch["value"]) in json.dumps(after)
 
 
 def test_merge_keys_of_yaml_1_1():
