@@ -63,7 +63,7 @@ docs: setup ## the docs site, in .cache/docs
 build: setup ## the tarball for Galaxy, in .cache/build; PROJECT_URL=address for a release
 	@$(VENV_PYTHON) -B tests/tools/parts.py build
 
-pins: ## newer pins: tests/requirements/*.txt from *.in, and the locks of npm
+pins: ## newer pins: tests/requirements/*.txt from *.in, the locks of npm, the minor release of the image
 	@$(PYTHON) -B tests/tools/pins.py
 
 clean: ## take everything away again

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The image postgres:17.0-bookworm: the registry's where a pull works, else a stand-in with its contract.
+"""The image that the container role runs by default: the registry's where a pull works, else a stand-in.
 
 The stand-in is Debian 13's PostgreSQL 17 with an entry point of our own, under the official name.
 """
@@ -9,12 +9,15 @@ The stand-in is Debian 13's PostgreSQL 17 with an entry point of our own, under 
 from __future__ import annotations
 
 import pathlib
+import re
 
 import common
 import engine
 import images
 
-NAME = "postgres:17.0-bookworm"
+DEFAULTS = common.ROOT / "roles" / "backstage_postgresql_container" / "defaults" / "main.yml"
+_IMAGE = re.compile(r"^backstage_postgresql_container_image: (\S+)$", re.MULTILINE)
+NAME = _IMAGE.findall(DEFAULTS.read_text(encoding="utf-8"))[0]
 SOURCES = pathlib.Path(__file__).with_name("postgres")
 
 

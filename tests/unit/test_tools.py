@@ -61,6 +61,26 @@ def test_the_end_of_a_run_repeats_what_failed(tmp_path):
     assert not [line for line in shown if "test_b" in line or "RECAP" in line]
 
 
+_NEWEST = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import pins
+print(pins.newest_minor(sys.argv[2], sys.argv[3:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("image", "builds", "newest"),
+    [
+        ("postgres:17.0-bookworm", ["17.9.0-beta.16", "17.10.0-beta.17", "18.4.0-beta.17"], "postgres:17.10-bookworm"),
+        ("example.com:5000/postgres:17.10", ["17.2.0-beta.1"], "example.com:5000/postgres:17.10"),
+    ],
+)
+def test_the_newest_minor_release_of_an_image(image, builds, newest):
+    command = [sys.executable, "-B", "-c", _NEWEST, str(ROOT / "tests" / "tools"), image, *builds]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == newest
+
+
 _NO_ENGINE = """
 import os, sys
 sys.path.insert(0, sys.argv.pop(1))
