@@ -369,7 +369,7 @@ def _parsed(path: str, file: owned.File, quoted: bool = True) -> tuple[Any, Docu
             return node_yaml.read(file), None
         except node_yaml.UnknownError:
             remedy += (
-                " Backstage's own reader may accept it, and could not be asked: node or the app's packages are missing."
+                " Backstage's own reader may accept it, but cannot be queried: node or the app's packages are missing."
             )
         except node_yaml.RefusedError:
             pass
