@@ -37,7 +37,7 @@ import tarball
 import upgraded
 
 # Scenarios that have not been seen to pass on the present code: run by name, until they have.
-UNFINISHED = {"day_two", "existing", "ha", "recovery"}
+UNFINISHED = {"day_two", "ha", "recovery"}
 # The module tests that take seconds.
 QUICK = ("test_backstage_env_file.py", "test_backstage_app_config.py")
 # The tests that each supported major of PostgreSQL has to pass; those marked `once` do not depend on it.
