@@ -280,7 +280,7 @@ def main():
             f"seed {asked.seed}: {done} points, {hits} killed before their end, failed: {failed or 'none'}", flush=True
         )
         if not os.environ.get("KEEP"):
-            for host in hosts.values():
+            for host in {drill.host for drill in drills.values()}:
                 host.remove()
             shutil.rmtree(folder, ignore_errors=True)
     return 1 if failed or done < asked.points else 0
