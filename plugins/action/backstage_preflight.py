@@ -57,6 +57,8 @@ class ActionModule(ActionBase):
                 "repository_url": {"type": "str", "default": ""},
                 "repository_key": {"type": "str", "default": "", "no_log": False},
                 "listen_addresses": {"type": "list", "elements": "str"},
+                "cluster": {"type": "str", "default": "main"},
+                "create": {"type": "bool", "default": False},
                 "tls": {"type": "dict", "options": dict(tls_variables.OPTIONS)},
                 "probe": {"type": "str", "default": ""},
             }
@@ -166,6 +168,9 @@ def package_request(arguments: dict[str, Any]) -> Request:
         version=arguments["version"],
         pgdg=arguments["repository"] == "pgdg",
         key=bool(arguments["repository_key"]),
+        cluster=arguments["cluster"],
+        port=int(str(arguments["port"] or "")) if str(arguments["port"] or "").isdecimal() else None,
+        create=arguments["create"],
     )
 
 

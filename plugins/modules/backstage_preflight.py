@@ -87,6 +87,16 @@ options:
       - Loopback alone is rejected if the group C(backstage) has hosts that must reach the server from elsewhere.
     type: list
     elements: str
+  cluster:
+    description: Name of the cluster. Of use with O(scope=database).
+    type: str
+    default: main
+  create:
+    description:
+      - Whether a second cluster is meant if O(version) is newer than the version of an existing O(cluster), which is
+        rejected otherwise. Of use with O(scope=database).
+    type: bool
+    default: false
   tls:
     description: What the role C(backstage_postgresql_tls) is given. Required with O(scope=tls).
     type: dict

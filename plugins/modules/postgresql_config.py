@@ -40,7 +40,9 @@ options:
     description:
       - Whether to create the cluster if it is missing.
       - V(true) creates it also beside others, V(false) never.
-      - "Default: only if the version has no cluster at all, so that a mistyped name creates no second server."
+      - "Default: only if the version has no cluster at all, so that a mistyped name creates no second server, and if
+        the name has no older version, so that no empty cluster takes the place of one that is to be upgraded. A port in
+        O(settings) that no older cluster has is that of a second cluster."
     type: bool
   locale:
     description: Locale of a new cluster, of a UTF-8 kind. Its encoding is always UTF8.
@@ -361,6 +363,7 @@ def run(params, check):
         params["minimum_version"] if present else 0,
         params["supervisor"] or "",
         checked_portal(params["portal"]),
+        int((wanted.settings or {}).get("port") or 0) or None,
         Login(params["login_user"], params["login_password"], params["login_db"]),
     )
     with current_config(detect(), choice, may_be_missing=not present, bare_host=check) as current:

@@ -77,6 +77,16 @@ def test_a_whole_run_skips_no_task_of_a_role_that_is_off(run, server, tmp_path):
     assert [name for name in skipped if "backstage_service" in name or "_ha" in name or "container" in name] == []
 
 
+def test_a_newer_version_is_rejected_and_the_playbook_for_it_named(run, server):
+    code, output, _ran = run(SITE, backstage_postgresql_version=str(server.version + 1))
+    assert code == 2, output
+    assert f"would get a new, empty cluster beside {server.version}/main (port {server.port}, online)" in output
+    assert "run the playbook devportal.backstage.upgrade" in output
+    # The plays that validate, and none that changes something.
+    assert output.count("PLAY [") == 2, output
+    assert not exists(server)
+
+
 @pytest.mark.parametrize(
     ("tags", "runs", "not_runs"),
     [

@@ -14,6 +14,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_session import SUPPORTED_MAJORS
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.platforms import (
@@ -21,6 +22,10 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.pla
     Platform,
     number,
     platform_of,
+)
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import (
+    older_of_the_name,
+    upgrade_hint,
 )
 
 OLDEST_PYTHON = (3, 9)
@@ -35,6 +40,9 @@ cat /etc/os-release 2>/dev/null
 for program in /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres /usr/bin/postgres; do
   [ -x "$program" ] && echo "devportal:server $("$program" -V 2>/dev/null)"
 done
+command -v pg_lsclusters >/dev/null && pg_lsclusters --no-header 2>/dev/null | while read -r version name port status _; do
+  echo "devportal:cluster $version $port $status $name"
+done
 {python} -c 'import sys; print("devportal:python %d.%d" % sys.version_info[:2])' 2>/dev/null
 for package in {packages}; do
   if command -v dpkg-query >/dev/null; then
@@ -45,6 +53,15 @@ for package in {packages}; do
 done
 true
 """
+
+
+class Listed(NamedTuple):
+    """A cluster of a host that has pg_lsclusters(1)."""
+
+    version: int
+    port: int
+    status: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -61,6 +78,7 @@ class Host:
         packages: of the libraries that the modules and roles need, those that are there.
         codename: VERSION_CODENAME.
         uid: the effective user that the command ran as.
+        clusters: those that pg_lsclusters(1) lists.
     """
 
     name: str
@@ -72,6 +90,7 @@ class Host:
     packages: frozenset[str]
     codename: str = ""
     uid: int = 0
+    clusters: tuple[Listed, ...] = ()
 
 
 def command(python: str) -> str:
@@ -103,7 +122,15 @@ def parse(text: str) -> Host:
         packages=frozenset(found.get("package", ())),
         codename=fields.get("VERSION_CODENAME", ""),
         uid=int(found.get("uid", ["0"])[-1]),
+        clusters=tuple(_listed(found.get("cluster", ()))),
     )
+
+
+def _listed(lines: Iterable[str]) -> Iterable[Listed]:
+    for line in lines:
+        version, port, status, name = line.split(None, 3)
+        if version.isdigit() and port.isdigit():
+            yield Listed(int(version), int(port), status, name)
 
 
 @dataclass(frozen=True)
@@ -116,6 +143,9 @@ class Request:
         pgdg: whether it comes from the PostgreSQL project's repository.
         key: whether the user gave the repository's key.
         libraries: what the modules need, by Python's name.
+        cluster: name of the cluster.
+        port: of the cluster; None for any.
+        create: whether a second cluster is meant where one of the name exists.
     """
 
     libraries: tuple[str, ...]
@@ -123,6 +153,9 @@ class Request:
     version: str = ""
     pgdg: bool = False
     key: bool = False
+    cluster: str = "main"
+    port: int | None = None
+    create: bool = False
 
 
 def host_problems(host: Host, request: Request) -> Iterable[str]:
@@ -146,6 +179,7 @@ def host_problems(host: Host, request: Request) -> Iterable[str]:
         return
     if request.database:
         yield from _version_problems(host, entry, request)
+        yield from _cluster_problems(host, request)
 
 
 def root_problems(host: Host, request: Request) -> Iterable[str]:
@@ -204,6 +238,19 @@ def _version_problems(host: Host, entry: Platform, request: Request) -> Iterable
         yield (
             f"{variable}: {host.name} has {own}, not {request.version}. Use one of these, or set "
             "backstage_postgresql_repository to pgdg."
+        )
+
+
+def _cluster_problems(host: Host, request: Request) -> Iterable[str]:
+    """A sentence where a new version would get an empty cluster beside the portal's."""
+    if not request.version or request.create:
+        return
+    older = older_of_the_name(host.clusters, int(request.version), request.cluster, request.port)
+    if older is not None:
+        wrong, remedy = upgrade_hint(int(request.version), older)
+        yield (
+            f"backstage_postgresql_version: {wrong}. {remedy} backstage_postgresql_cluster, or set "
+            "backstage_postgresql_create to true."
         )
 
 

@@ -16,7 +16,7 @@ import stat
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 
@@ -158,6 +158,54 @@ def _read(path: str) -> str:
         return stream.read(4096) if stat.S_ISREG(os.fstat(descriptor).st_mode) else ""
 
 
+class Listed(Protocol):
+    """What a list of clusters has of each."""
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def status(self) -> str: ...
+
+
+_Listed = TypeVar("_Listed", bound=Listed)
+
+
+def older_of_the_name(
+    clusters: Sequence[_Listed], version: int | None, name: str, port: int | None = None
+) -> _Listed | None:
+    """The cluster whose upgrade is meant by a version that no cluster of its name has; None where another is meant.
+
+    Args:
+        clusters: all clusters of a host.
+        version, name: of the cluster that is asked for.
+        port: its port; one that no older cluster has is that of a second cluster.
+    """
+    same_name = [cluster for cluster in clusters if cluster.name == name]
+    if version is None or any(cluster.version == version for cluster in same_name):
+        return None
+    older = [cluster for cluster in same_name if cluster.version < version]
+    if port is not None and port not in [cluster.port for cluster in older]:
+        return None
+    return max(older, key=lambda cluster: (cluster.status == "online", cluster.version), default=None)
+
+
+def upgrade_hint(version: int, older: Listed) -> tuple[str, str]:
+    """What is wrong with a version of which an older cluster has the name, and what to do; for an error's two parts."""
+    return (
+        f"PostgreSQL {version} would get a new, empty cluster beside {older.version}/{older.name} (port {older.port}, "
+        f"{older.status})",
+        f"To upgrade {older.version}/{older.name}, run the playbook devportal.backstage.upgrade with this version. To "
+        f"keep it, choose version {older.version}. For a second cluster, choose another",
+    )
+
+
 def choose(
     clusters: Sequence[Cluster],
     installed: Sequence[int],
@@ -165,6 +213,7 @@ def choose(
     name: str,
     create: bool | None,
     *,
+    port: int | None = None,
     supervisor: str = "",
 ) -> Cluster | int:
     """The cluster that is meant, or the version for which one is to be created.
@@ -174,7 +223,9 @@ def choose(
         installed: the major versions whose programs are installed, oldest first.
         version: the major version that is asked for; None takes the only one.
         name: the cluster's name.
-        create: True creates a missing one also beside others, None only for a version without any, False never.
+        create: True creates a missing one also beside others, None only for a version without any, and of a name that
+            no older version has, False never.
+        port: the one that is asked for.
         supervisor: the cluster manager that may run it.
 
     Raises:
@@ -186,6 +237,8 @@ def choose(
         same_name = online  # A major upgrade leaves the old cluster, down, beside the new one.
     if len(same_name) == 1:
         _must_be_ours(same_name[0], supervisor)
+        if not create:
+            _must_not_be_rolled_back(same_name[0], clusters)
         return same_name[0]
     known = ", ".join(f"{cluster} (port {cluster.port}, {cluster.status})" for cluster in clusters)
     if same_name:
@@ -197,6 +250,10 @@ def choose(
             f"O(cluster): there is none {asked} on this host, which has {known or 'none at all'}.",
             "Correct O(version) and O(cluster), or set O(create) to true.",
         )
+    older = None if create else older_of_the_name(clusters, version, name, port)
+    if version is not None and older is not None:
+        wrong, remedy = upgrade_hint(version, older)
+        raise CollectionError(f"O(version): {wrong}.", f"{remedy} O(cluster), or set O(create) to true.")
     if version is None and installed:
         return installed[-1]
     if version is None or version not in installed:
@@ -207,6 +264,20 @@ def choose(
             "Install them, or choose another version.",
         )
     return version
+
+
+def _must_not_be_rolled_back(cluster: Cluster, clusters: Sequence[Cluster]) -> None:
+    """Reject a cluster that nobody wants to run, as the way back from an upgrade leaves it."""
+    if cluster.status == "online" or cluster.start == "auto" or cluster.unfinished:
+        return
+    for other in clusters:
+        if other.name == cluster.name and other.version < cluster.version and other.status == "online":
+            raise CollectionError(
+                f"O(version): cluster {cluster} is down and does not start at boot, while {other} (port {other.port}) "
+                "is online.",
+                f"Choose version {other.version}, or start {cluster} with `pg_ctlcluster {cluster.version} "
+                f"{cluster.name} start`.",
+            )
 
 
 def _must_be_ours(cluster: Cluster, supervisor: str) -> None:

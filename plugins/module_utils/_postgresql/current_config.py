@@ -34,6 +34,7 @@ class ClusterChoice:
 
     Attributes:
         supervisor: the cluster manager that may run it, such as "patroni"; empty for none.
+        port: the one that it is to have; None for any.
     """
 
     version: int | None
@@ -42,6 +43,7 @@ class ClusterChoice:
     minimum_version: int
     supervisor: str = ""
     portal: str = "backstage"
+    port: int | None = None
     login: Login = field(default_factory=Login)
 
 
@@ -119,5 +121,13 @@ def _chosen(platform: Platform, choice: ClusterChoice, others: Sequence[Cluster]
     version, name = choice.version, choice.name
     if may_be_missing and not any(other.name == name and version in (None, other.version) for other in others):
         return platform.predicted(version, name)
-    found = choose(others, platform.installed_versions(), version, name, choice.create, supervisor=choice.supervisor)
+    found = choose(
+        others,
+        platform.installed_versions(),
+        version,
+        name,
+        choice.create,
+        port=choice.port,
+        supervisor=choice.supervisor,
+    )
     return platform.predicted(found, name) if isinstance(found, int) else found

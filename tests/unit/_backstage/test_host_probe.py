@@ -109,6 +109,22 @@ class TestVersions:
         assert not asked(system(*ROCKY, SERVER_16))
         assert asked(system(*ROCKY, "server postgres (PostgreSQL) 13.23"))
 
+    def test_a_newer_version_than_that_of_the_cluster_is_an_upgrade(self):
+        host = system("debian", "13", "", "cluster 15 5432 online main", "cluster 15 5433 down,binaries_missing other")
+        (sentence,) = asked(host, version="17")
+        assert sentence == (
+            "backstage_postgresql_version: PostgreSQL 17 would get a new, empty cluster beside 15/main (port 5432, "
+            "online). To upgrade 15/main, run the playbook devportal.backstage.upgrade with this version. To keep it, "
+            "choose version 15. For a second cluster, choose another backstage_postgresql_cluster, or set "
+            "backstage_postgresql_create to true."
+        )
+        assert asked(host, version="17", port=5432)
+        assert asked(host, version="17", pgdg=True)
+        for meant in ({"create": True}, {"port": 5434}, {"cluster": "second"}, {"version": "15"}, {"version": ""}):
+            assert not asked(host, **{"version": "17", **meant})
+        both = system("debian", "13", "", "cluster 15 5433 down main", "cluster 17 5432 online main")
+        assert not asked(both, version="17")
+
     def test_a_distribution_without_a_default(self):
         (sentence,) = asked(system("amzn", "2023", "fedora"))
         assert "which has no default version" in sentence

@@ -42,7 +42,34 @@ class TestChoose:
 
     def test_a_new_one_takes_the_newest_programs(self):
         assert choose([], [15, 17], None, "main", None) == 17
-        assert choose([make_cluster(15)], [15, 17], 17, "main", None) == 17
+        assert choose([make_cluster(15)], [15, 17], 17, "second", None) == 17
+
+    @pytest.mark.parametrize("status", ["online", "down"])
+    def test_a_newer_version_is_no_empty_cluster_beside_the_present_one(self, status):
+        found = [make_cluster(14, status="down"), make_cluster(15, port=6432, status=status), make_cluster(15, "other")]
+        with pytest.raises(CollectionError) as error:
+            choose(found, [15, 17], 17, "main", None)
+        assert str(error.value).startswith(
+            f"O(version): PostgreSQL 17 would get a new, empty cluster beside 15/main (port 6432, {status}). "
+            "To upgrade 15/main, run the playbook devportal.backstage.upgrade with this version."
+        )
+        with pytest.raises(CollectionError, match="empty cluster beside 15/main"):
+            choose(found, [15, 17], 17, "main", None, port=6432)
+
+    def test_a_second_cluster_that_is_meant_is_created(self):
+        found = [make_cluster(15)]
+        assert choose(found, [15, 17], 17, "main", True) == 17
+        assert choose(found, [15, 17], 17, "main", None, port=5433) == 17
+        assert choose([make_cluster(17)], [15, 17], 15, "main", None) == 15
+
+    def test_a_cluster_that_was_rolled_back_is_not_started_beside_the_one_in_use(self):
+        found = [make_cluster(15), make_cluster(17, port=5433, status="down", start="manual")]
+        with pytest.raises(CollectionError, match=r"17/main is down .* while 15/main \(port 5432\) is online"):
+            choose(found, [15, 17], 17, "main", None)
+        for changes in ({"unfinished": True}, {"start": "auto"}, {"status": "online"}):
+            both = [found[0], make_cluster(17, port=5433, **{"status": "down", "start": "manual", **changes})]
+            assert choose(both, [15, 17], 17, "main", None) is both[1]
+        assert choose(found, [15, 17], 17, "main", True) is found[1]
 
     @pytest.mark.parametrize("version", [None, 15])
     def test_a_wrong_name_makes_no_second_server(self, version):
