@@ -18,6 +18,7 @@ import sys
 import time
 
 import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import units
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import connect
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.debian import Debian, _service_enabled
 from conftest import _RUNNER
@@ -711,6 +712,12 @@ class TestExisting:
         assert (existing.files(), existing.query("SELECT pg_postmaster_start_time(), pg_conf_load_time()")) == before
         assert existing.query("SHOW listen_addresses") == [("*",)]
 
+    def test_every_number_is_shown_with_its_unit_as_the_server_shows_it(self, existing):
+        rows = existing.query("SELECT name, setting, unit, current_setting(name) FROM pg_settings WHERE unit <> ''")
+        assert len({unit for _name, _setting, unit, _shown in rows}) > 5
+        for name, setting, unit, shown in rows:
+            assert (name, units.shown(setting, unit)) == (name, shown)
+
     def test_what_will_change_is_shown(self, existing):
         settings = {"work_mem": "64MB", "listen_addresses": ["localhost"], "max_connections": 100}
         rules = [{"type": "host", "users": ["shop"], "address": "127.0.0.1/32", "method": "reject"}]
@@ -753,6 +760,10 @@ class TestExisting:
         assert not result["failed"], result["msg"]
         # What a portal no longer wants goes, and what the other has stays.
         assert existing.module(portal="a", settings={}, **port)["changed"]
+        foretold = existing.module(portal="b", state="absent", check=True, **port)["changes"]
+        assert [(one["name"], one["before"], one["after"]) for one in foretold if one["name"] == "work_mem"] == [
+            ("work_mem", "64MB", "4MB")
+        ]
         assert existing.query("SHOW work_mem") == [("64MB",)]
         assert existing.module(portal="b", state="absent", **port)["changed"]
         assert existing.query("SHOW work_mem") == [("4MB",)]

@@ -40,7 +40,8 @@ cat /etc/os-release 2>/dev/null
 for program in /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres /usr/bin/postgres; do
   [ -x "$program" ] && echo "devportal:server $("$program" -V 2>/dev/null)"
 done
-command -v pg_lsclusters >/dev/null && pg_lsclusters --no-header 2>/dev/null | while read -r version name port status _; do
+command -v pg_lsclusters >/dev/null \
+  && pg_lsclusters --no-header 2>/dev/null | while read -r version name port status _; do
   echo "devportal:cluster $version $port $status $name"
 done
 {python} -c 'import sys; print("devportal:python %d.%d" % sys.version_info[:2])' 2>/dev/null

@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import units
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_block import (
     first_version_rules,
     users_of,
@@ -270,7 +271,7 @@ def _changes(made: Plan, state: ServerState) -> list[SettingChange]:
             setting.name,
             setting.shown,
             setting.place,
-            made.names.get(setting.name, after[setting.name]),
+            made.names.get(setting.name, units.shown(after[setting.name], setting.unit)),
             "restart" if setting.context == "postmaster" else "reload",
         )
         for setting in ours

@@ -43,7 +43,7 @@ SELECT json_build_object(
   'settings', (
     SELECT json_agg(json_build_object('name', lower(name), 'value', setting, 'context', context, 'source', source,
                                       'file', sourcefile, 'line', sourceline, 'pending', pending_restart,
-                                      'shown', current_setting(name, true)))
+                                      'shown', current_setting(name, true), 'unit', unit))
     FROM pg_settings),
   'files', (
     SELECT coalesce(json_agg(json_build_object('name', lower(f.name), 'value', f.setting, 'file', f.sourcefile,
@@ -67,6 +67,7 @@ class Setting:
     line: int | None
     pending: bool
     shown: str | None = None
+    unit: str | None = None
 
     @property
     def place(self) -> str:
