@@ -65,7 +65,7 @@ def test_the_passphrase_is_in_one_file_only(portal):
 
 
 def test_the_backup_playbook_takes_a_backup(portal):
-    assert re.search(r"Backup \w+ was taken", portal.run("devportal.backstage.backup").stdout)
+    assert re.search(r"Backup \S+ was taken", portal.run("devportal.backstage.backup").stdout)
 
 
 def test_a_restore_is_tested_and_reported(portal):
@@ -80,7 +80,7 @@ def test_a_restore_is_tested_and_reported(portal):
     assert left == ["main"]
     verified = portal.run("devportal.backstage.verify")
     assert re.search(
-        r"The latest backup \(\w+, diff, .*\) is .* old\. The last restore test was .* ago and passed", verified.stdout
+        r"The latest backup \(\S+, diff, .*\) is .* old\. The last restore test was .* ago and passed", verified.stdout
     )
     assert unchanged(verified)
 
