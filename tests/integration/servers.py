@@ -110,6 +110,26 @@ class Server:
             shutil.rmtree(self.directory, ignore_errors=True)
             raise
 
+    def lay_out_as_main(self, owner="root"):
+        """What makes it the cluster `main` of postgresql-common, in the place of this machine's own.
+
+        Not by pg_createcluster, which would remove the files of this machine's cluster `main` where it fails.
+
+        Returns:
+            The environment variables with which postgresql-common finds it.
+        """
+        config = pathlib.Path(self.directory, "etc", str(self.version), "main")
+        (config / "conf.d").mkdir(parents=True)
+        places = {
+            "data_directory": self.data, "hba_file": f"{self.data}/pg_hba.conf", "port": self.port,
+            "unix_socket_directories": self.socket_directory, "include_dir": "conf.d",
+        }  # fmt: skip
+        (config / "postgresql.conf").write_text("".join(f"{name} = '{value}'\n" for name, value in places.items()))
+        (config / "start.conf").write_text("manual\n")
+        for path in (config, config / "conf.d", config / "postgresql.conf"):
+            shutil.chown(path, owner)
+        return {"PG_CLUSTER_CONF_ROOT": f"{self.directory}/etc"}
+
     def write(self, name: str, text: str, mode: int = 0o600) -> str:
         """Put a file that belongs to the server's OS user below its directory; returns the path."""
         path = os.path.join(self.directory, name)

@@ -78,16 +78,7 @@ def server():
     if os.geteuid() != 0 or not shutil.which("pg_lsclusters"):
         pytest.skip("needs root, and Debian's postgresql-common")
     one = Server()
-    # Not by pg_createcluster, which would remove the files of this machine's cluster `main` where it fails.
-    config = pathlib.Path(one.directory, "etc", str(one.version), "main")
-    (config / "conf.d").mkdir(parents=True)
-    places = {
-        "data_directory": one.data, "hba_file": f"{one.data}/pg_hba.conf", "port": one.port,
-        "unix_socket_directories": one.socket_directory, "include_dir": "conf.d",
-    }  # fmt: skip
-    (config / "postgresql.conf").write_text("".join(f"{name} = '{value}'\n" for name, value in places.items()))
-    (config / "start.conf").write_text("manual\n")
-    one.env = {"PG_CLUSTER_CONF_ROOT": f"{one.directory}/etc"}
+    one.env = one.lay_out_as_main()
     yield one
     one.close()
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 import re
 import shutil
 
@@ -27,17 +26,7 @@ SITE = "devportal.backstage.site"
 def server():
     """A running server that is this machine's only cluster, `main`."""
     one = Server()
-    config = pathlib.Path(one.directory, "etc", str(one.version), "main")
-    (config / "conf.d").mkdir(parents=True)
-    places = {
-        "data_directory": one.data, "hba_file": f"{one.data}/pg_hba.conf", "port": one.port,
-        "unix_socket_directories": one.socket_directory, "include_dir": "conf.d",
-    }  # fmt: skip
-    (config / "postgresql.conf").write_text("".join(f"{name} = '{value}'\n" for name, value in places.items()))
-    (config / "start.conf").write_text("manual\n")
-    for path in (config, config / "conf.d", config / "postgresql.conf"):
-        shutil.chown(path, one.os_user)
-    one.env = {"PG_CLUSTER_CONF_ROOT": f"{one.directory}/etc"}
+    one.env = one.lay_out_as_main(one.os_user)
     yield one
     one.close()
 

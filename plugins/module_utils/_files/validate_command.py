@@ -26,8 +26,9 @@ def check(command: str | None, path: str, run: Run) -> Callable[[str], None] | N
     Args:
         command: the command as one string, with %s for that path.
         path: the file, for the errors.
-        run: runs a command without a shell, and returns its exit code. Not used in a directory of another user than
-            root's, where the command gets the ids of that user, who could put another file in the place of the new one.
+        run: runs a command without a shell, and returns its exit code. Not used in a directory that is neither root's
+            nor the present user's, where the command gets the ids of its owner, who could put another file in the place
+            of the new one.
 
     Raises:
         CollectionError: not a command, or one without %s.
@@ -46,7 +47,7 @@ def check(command: str | None, path: str, run: Run) -> Callable[[str], None] | N
         try:
             command = [word.replace("%s", new) for word in words]
             ids = owned.owner(os.path.dirname(new))
-            code = programs.run(command, _TIMEOUT, ids).code if ids.uid else run(command)
+            code = run(command) if ids.uid in (0, os.geteuid()) else programs.run(command, _TIMEOUT, ids).code
         except (OSError, ValueError) as error:
             raise CollectionError(f"{path}: the validate command cannot run: {error}.", "Correct validate.") from error
         if code:

@@ -30,9 +30,9 @@ def acl(*entries):
 USER_OBJ, USER, GROUP_OBJ, MASK, OTHER, NO_ID = 1, 2, 4, 16, 32, 0xFFFFFFFF
 
 
-def acl_for(user, permissions=4):
+def acl_for(user, permissions=4, owner=6):
     return acl(
-        (USER_OBJ, 6, NO_ID), (USER, permissions, user), (GROUP_OBJ, 4, NO_ID), (MASK, 4, NO_ID), (OTHER, 0, NO_ID)
+        (USER_OBJ, owner, NO_ID), (USER, permissions, user), (GROUP_OBJ, 4, NO_ID), (MASK, 4, NO_ID), (OTHER, 0, NO_ID)
     )
 
 
@@ -249,7 +249,7 @@ def test_acl_is_kept_and_a_tightened_mode_closes_it(target):
 
 
 def test_a_directorys_default_acl_does_not_open_an_old_file(target):
-    os.setxattr(target.parent, DEFAULT_ACL, acl_for(NOBODY))
+    os.setxattr(target.parent, DEFAULT_ACL, acl_for(NOBODY, owner=7))
     replace(target)
     assert ACL not in os.listxattr(target)
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
