@@ -7,7 +7,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import access_rules, patroni
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
+    access_rules,
+    encrypted_rules,
+    patroni,
+)
 
 
 def _members(hosts: list[str], hostvars: Any) -> dict[str, str]:
@@ -61,9 +65,12 @@ def _variable_problems(
     return [*found, *patroni.setting_problems(settings)]
 
 
-def _pg_hba_lines(rules: list[dict[str, Any]]) -> list[str]:
+def _pg_hba_lines(rules: list[dict[str, Any]], *, encrypted: bool = False) -> list[str]:
     defaults = {"databases": ["all"], "users": ["all"], "method": "scram-sha-256", "options": {}, "secret_options": {}}
-    return [rule.line() for rule in access_rules.access_rules([{**defaults, **rule} for rule in rules])]
+    found = access_rules.access_rules([{**defaults, **rule} for rule in rules])
+    if encrypted:
+        found = encrypted_rules.encrypted_only(found)
+    return [rule.line() for rule in found]
 
 
 class FilterModule:

@@ -18,6 +18,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -145,8 +146,8 @@ class Cluster:
 class Writers:
     """Writers through the proxy and on each database host, and a visitor; use as a context."""
 
-    def __init__(self, cluster, visitor=True):
-        self.cluster, self.visitor, self.processes = cluster, visitor, {}
+    def __init__(self, cluster, visitor=True, sslmode="prefer"):
+        self.cluster, self.visitor, self.sslmode, self.processes = cluster, visitor, sslmode, {}
         self.acknowledged, self.by_proxy, self.visits, self.errors = [], [], {}, []
 
     def __enter__(self):
@@ -166,7 +167,7 @@ class Writers:
     def start(self, host):
         """A writer on a host; one that was there ended with its container."""
         shell(host, "rm -f /var/tmp/drill.stop")
-        login = json.dumps(self.cluster.login())
+        login = json.dumps({**self.cluster.login(), "sslmode": self.sslmode})
         program = WRITER.read_text(encoding="utf-8")
         record = f"/var/tmp/drill.{host}"
         docker("exec", "--detach", PREFIX + host, "python3", "-c", program, login, "/var/tmp/drill.stop", record)
@@ -259,16 +260,22 @@ def run_playbook(playbook, inventory):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
 
-def killed_playbook(playbook, play, number):
-    """Kill a playbook of the scenario when the task of this number begins in a play; its name, None where it ended."""
-    command = _command(playbook, f"{os.environ['MOLECULE_SCENARIO_DIRECTORY']}/inventory.yml")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        inside, count = False, 0
+def killed_playbook(playbook, inventory, number):
+    """Kill a playbook and all its processes after the task of this number that changed something.
+
+    Returns:
+        The name of that task; None where the playbook came to its end.
+    """
+    command, task, changed = _command(playbook, inventory), "", 0
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, **options) as process:
+        counted = False
         for line in process.stdout:
-            if line.startswith("PLAY ["):
-                inside = line.startswith(play)
-            count += inside and line.startswith("TASK [")
-            if inside and count == number:
-                process.kill()
-                return line.strip(" *\n")
+            if line.startswith(("TASK [", "RUNNING HANDLER [", "PLAY ")):
+                if counted and changed == number:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    return task
+                task, counted = line.strip(" *\n"), False
+            elif line.startswith("changed: [") and not counted:
+                counted, changed = True, changed + 1
     return None

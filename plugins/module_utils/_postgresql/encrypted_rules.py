@@ -71,6 +71,16 @@ def encrypted_rules(
     return list(found.values()), waiting
 
 
+def encrypted_only(rules: Sequence[AccessRule]) -> list[AccessRule]:
+    """The rules of the type `host` as `hostssl`, once each; for a file whose rules are all ours."""
+    found: dict[tuple[object, ...], AccessRule] = {}
+    for rule in rules:
+        wanted = replace(rule, type=_ENCRYPTED) if rule.type == _BOTH else rule
+        # The user may have given both types of one rule.
+        found.setdefault(wanted.matches(), wanted)
+    return list(found.values())
+
+
 def _encrypted(rule: AccessRule, encryption: Encryption) -> AccessRule:
     more = {"clientcert": encryption.client_certificate} if encryption.client_certificate else {}
     return replace(rule, type=_ENCRYPTED, options={**more, **rule.options})

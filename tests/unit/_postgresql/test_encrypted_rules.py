@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import AccessRule
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.encrypted_rules import (
     Encryption,
+    encrypted_only,
     encrypted_rules,
 )
 
@@ -89,3 +90,8 @@ def test_a_rule_is_recognised_however_it_is_written():
 @pytest.mark.parametrize("user", ["all", "@x", "/x", "with space"])
 def test_a_user_is_never_a_keyword(user):
     assert f'\t"{user}"\t' in after([], None, users=(user,))[0][0]
+
+
+def test_rules_of_a_file_of_ours_are_encrypted_once_each():
+    found = encrypted_only([rule(line) for line in (APP, SSL, PLAIN, OTHER, OTHER)])
+    assert [one.line() for one in found] == [SSL, PLAIN, OTHER_SSL]

@@ -136,6 +136,18 @@ def test_the_state_of_the_hosts(listings, answers, expected):
     assert tuple(found[name] for name in names) == expected
 
 
+def test_clients_stay_encrypted_once_a_member_demands_it():
+    demands = f"{PATRONI}{patroni.ENCRYPTED}\n"
+    for listings, expected in (
+        (["", "", ""], False),
+        ([PATRONI, PATRONI, PATRONI], False),
+        ([PATRONI, demands, PATRONI], True),
+        ([demands, demands, ""], True),
+    ):
+        found = patroni.cluster_state(dict.fromkeys(MEMBERS), dict(zip(MEMBERS, listings)), "main")
+        assert found["encrypted"] is expected
+
+
 def test_the_hosts_with_data_of_etcd():
     found = patroni.cluster_state(dict.fromkeys(MEMBERS), dict(zip(MEMBERS, [ETCD, "", ETCD])), "main")
     assert (found["with_etcd"], found["without_etcd"]) == (["db1", "db3"], ["db2"])
