@@ -247,7 +247,13 @@ def _cluster_problems(host: Host, request: Request) -> Iterable[str]:
     if not request.version or request.create:
         return
     older = older_of_the_name(host.clusters, int(request.version), request.cluster, request.port)
-    if older is not None:
+    if older is not None and "patroni" in older.status.split(","):
+        yield (
+            f"backstage_postgresql_version: {request.version} is not the version of the cluster, {older.version}, and "
+            "a cluster under Patroni is not upgraded. Keep the version, or dump the databases and restore them into a "
+            "new cluster."
+        )
+    elif older is not None:
         wrong, remedy = upgrade_hint(int(request.version), older)
         yield (
             f"backstage_postgresql_version: {wrong}. {remedy} backstage_postgresql_cluster, or set "

@@ -125,6 +125,13 @@ class TestVersions:
         both = system("debian", "13", "", "cluster 15 5433 down main", "cluster 17 5432 online main")
         assert not asked(both, version="17")
 
+    def test_a_cluster_under_patroni_is_not_upgraded(self):
+        (sentence,) = asked(system("debian", "13", "", "cluster 17 5432 online,recovery,patroni main"), version="18")
+        assert sentence == (
+            "backstage_postgresql_version: 18 is not the version of the cluster, 17, and a cluster under Patroni is "
+            "not upgraded. Keep the version, or dump the databases and restore them into a new cluster."
+        )
+
     def test_a_distribution_without_a_default(self):
         (sentence,) = asked(system("amzn", "2023", "fedora"))
         assert "which has no default version" in sentence
