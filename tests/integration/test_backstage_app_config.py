@@ -622,6 +622,15 @@ def test_data_in_sqlite_stays_behind(run, app, check):
         assert warnings(run()) == []
 
 
+def test_the_sqlite_files_of_an_earlier_file_are_named_once(run, app):
+    app.write_text("backend: {database: {client: better-sqlite3, connection: {directory: ./db}}}\n")
+    local = app.parent / "app-config.local.yaml"
+    asked = {**LITERAL, "path": None, "config_files": [str(app), str(local)], "create": True}
+    said = [[text for text in warnings(run(**asked)) if "is not moved" in text] for _ in range(2)]
+    assert [len(texts) for texts in said] == [1, 0]
+    assert said[0][0].startswith(f"{local}: The data in the SQLite files of ./db is not moved: ")
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_a_connection_string_in_an_object(run, app, check):
     app.write_text(

@@ -258,6 +258,33 @@ DRILLS = {
         database={"plugin": {"catalog": {"connection": {"user": "other"}}}},
         sql=(CREATEDB, f"CREATE ROLE other LOGIN PASSWORD '{SECRET}'", f"CREATE DATABASE {CATALOG} OWNER other"),
     ),
+    "plugin.catalog.connection of SQLite in memory": Drill(
+        False, database={"plugin": {"catalog": {"connection": ":memory:"}}}
+    ),
+    "plugin.catalog.connection a file of SQLite": Drill(
+        False, database={"plugin": {"catalog": {"connection": "./db/catalog.sqlite"}}}
+    ),
+    "plugin.catalog.connection a directory of SQLite": Drill(
+        True, database={"plugin": {"catalog": {"connection": {"directory": "./db"}}}}
+    ),
+    "plugin.catalog.connection a socket": Drill(
+        False, database={"plugin": {"catalog": {"connection": "socket:SOCKETS?db=x"}}}
+    ),
+    "plugin.catalog.connection null": Drill(True, database={"plugin": {"catalog": {"connection": None}}}),
+    "plugin is a list": Drill(False, database={"plugin": ["catalog"]}),
+    "plugin with a dot in its name": Drill(True, database={"plugin": {"a.b": {"connection": {"host": "h"}}}}),
+    "migration lock of another type": Drill(
+        True, sql=(CREATEDB, OWNED, AS_CATALOG + "CREATE TABLE my_knex_migrations_lock (is_locked text)")
+    ),
+    "a database of a plugin that has another name than npm allows": Drill(
+        True,
+        sql=(
+            CREATEDB,
+            'CREATE DATABASE "backstage_plugin_a..b" OWNER backstage',
+            'CREATE DATABASE "backstage_plugin_catalog.2026-11-20"',
+            'REVOKE CONNECT ON DATABASE "backstage_plugin_catalog.2026-11-20" FROM PUBLIC',
+        ),
+    ),
     "plugin.catalog.client postgres": Drill(False, database={"plugin": {"catalog": {"client": "postgres"}}}),
     "role that owns": Drill(
         True,
@@ -335,6 +362,20 @@ DRILLS = {
     "migration lock set": Drill(False, sql=(PLAIN, OWNED, *LOCKED)),
     "migration lock of the scheduler set": Drill(True, sql=(PLAIN, OWNED, *locked("backstage_backend_tasks__"))),
     "migration lock of the keys set": Drill(False, sql=(PLAIN, OWNED, *locked("backstage_backend_public_keys__"))),
+    "migration lock with two rows": Drill(
+        False,
+        sql=(CREATEDB, OWNED, *locked("", 0), AS_CATALOG + "INSERT INTO knex_migrations_lock (is_locked) VALUES (0)"),
+    ),
+    "migration lock with two rows, one of them set": Drill(
+        True,
+        sql=(CREATEDB, OWNED, *locked("", 0), AS_CATALOG + "INSERT INTO knex_migrations_lock (is_locked) VALUES (1)"),
+    ),
+    "migration lock null": Drill(
+        False, sql=(CREATEDB, OWNED, *locked("", 0), AS_CATALOG + "UPDATE knex_migrations_lock SET is_locked = NULL")
+    ),
+    "migration lock without a row": Drill(
+        True, sql=(CREATEDB, OWNED, *locked("", 0), AS_CATALOG + "DELETE FROM knex_migrations_lock")
+    ),
     "migration lock not set": Drill(True, sql=(PLAIN, OWNED, *locked("", 0))),
     "schema mode, migration lock set": schema_mode(
         False,

@@ -213,7 +213,7 @@ class AppConfigChange:
             self._write(file, patched.data if changed else None, rights, password_file if secret_changed else None)
         self.result["mode"] = f"{rights.mode:04o}"
         if self._present:
-            self._report_effective_source()
+            self._report_effective_source(patched.was_postgresql)
         return self._ended(self._sentence(changed, secret_changed), changed=changed or secret_changed)
 
     def _sentence(self, changed: bool, secret_changed: bool) -> str:
@@ -289,7 +289,7 @@ class AppConfigChange:
         self.result.update(tracked=found.tracked, exposed=found.exposed)
         self.warnings.extend(found.warnings)
 
-    def _report_effective_source(self) -> None:
+    def _report_effective_source(self, was_postgresql: bool) -> None:
         loaded = []
         for name in self._files:
             if name == self.path or owned.exists(name):
@@ -313,6 +313,9 @@ class AppConfigChange:
             return
         self.result["effective_source"] = found.effective_source
         self.warnings.extend(found.warnings)
+        if not was_postgresql:
+            told = (f"{self.path}: {text}" for text in found.sqlite)
+            self.warnings.extend(text for text in told if text not in self.warnings)
 
     def _masked_diff(self, before: bytes, after: bytes, secret_changed: bool) -> list[dict[str, str]]:
         texts = [masked_diff.masked_diff(before, after, self.path)]

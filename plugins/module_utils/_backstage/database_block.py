@@ -12,7 +12,7 @@ import contextlib
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -51,11 +51,13 @@ class Patched:
         data: all of it; the old bytes where nothing had to change.
         removed: the keys that had to go, with dots.
         warnings: sentences for the user; without any value of the file.
+        was_postgresql: whether the file's client was PostgreSQL already.
     """
 
     data: bytes
     removed: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    was_postgresql: bool = field(default=False, compare=False)
 
 
 def present(data: bytes, connection: Mapping[str, Data], database: Mapping[str, Any] | None = None) -> Patched:
@@ -85,7 +87,7 @@ def present(data: bytes, connection: Mapping[str, Data], database: Mapping[str, 
     """
     document = parse(data)
     old = _block(document)
-    patched = Patched(data)
+    patched = Patched(data, was_postgresql=old.get("client") == "pg")
     new = dict(old)
     for key in (*KEYS, "connectionString"):
         _remove(new, key, "backend.database", patched.removed)
@@ -97,7 +99,7 @@ def present(data: bytes, connection: Mapping[str, Data], database: Mapping[str, 
         new = merged(new, database)
     patched.warnings.extend(_left_over(new))
     patched.warnings.extend(plugin_connections.overriding(new.get("plugin")))
-    patched.warnings.extend(_sqlite_data(old))
+    patched.warnings.extend(sqlite_data(old))
     return _patch(document, old, new, patched)
 
 
@@ -128,6 +130,7 @@ def absent(data: bytes) -> Patched:
     elif connection is not None and connection != BEFORE["connection"]:
         patched.removed.append("backend.database.connection")
     if isinstance(new.get("plugin"), dict):
+        patched.warnings.extend(plugin_connections.left_elsewhere(new["plugin"]))
         plugins, removed = plugin_connections.without_postgresql(new["plugin"])
         patched.removed.extend(dotted((*PATH, "plugin", *path)) for path in removed)
         new["plugin"] = plugins
@@ -145,19 +148,33 @@ def _comment_lines(data: bytes) -> int:
     return sum(line.lstrip().startswith(b"#") for line in data.splitlines())
 
 
-def _sqlite_data(old: Mapping[str, Any]) -> Iterator[str]:
-    """A warning where the replaced connection named files of SQLite."""
-    connection = old.get("connection")
-    place = None
+def sqlite_data(old: Mapping[str, Any]) -> Iterator[str]:
+    """A warning for each connection to files of SQLite that PostgreSQL replaces.
+
+    Args:
+        old: `backend.database` before.
+    """
+    if old.get("client") not in (None, *_SQLITE_CLIENTS):
+        return
+    connections = [("backend.database.connection", old.get("connection"))]
+    connections += plugin_connections.own_connections(old.get("plugin"))
+    for where, connection in connections:
+        place = _sqlite_place(where, connection, old.get("client") is not None)
+        if place and place != BEFORE["connection"] and "://" not in place and not place.startswith("socket:"):
+            shown = place if place.isprintable() else ascii(place)
+            yield (
+                f"The data in the SQLite files of {shown} is not moved: stars, user settings, registered locations and "
+                "scaffolder tasks stay there. Keep the files, and register locations again."
+            )
+
+
+def _sqlite_place(where: str, connection: Any, is_sqlite: bool) -> str:
+    """The file or directory of a connection; its key where another file or a variable has it; empty for none."""
     if isinstance(connection, dict) and not is_reference(connection):
-        place = connection.get("directory") or connection.get("filename")
-    elif isinstance(connection, str) and old.get("client") in _SQLITE_CLIENTS:
-        place = connection
-    if isinstance(place, str) and place != BEFORE["connection"] and "://" not in place:
-        yield (
-            f"The data in the SQLite files of {place} is not moved: stars, user settings, registered locations and "
-            "scaffolder tasks stay there. Keep the files, and register locations again."
-        )
+        for key in ("directory", "filename"):
+            if key in connection:
+                return f"{where}.{key}" if is_reference(connection[key]) else str(connection[key] or "")
+    return connection if isinstance(connection, str) and is_sqlite else ""
 
 
 def parse(data: bytes) -> Document:
@@ -303,7 +320,7 @@ def _patch(document: Document, old: dict[str, Any], new: dict[str, Any], patched
         value = {path.pop(): value}
     try:
         document.set(tuple(path), value)
-        return Patched(document.data, patched.removed, patched.warnings)
+        return replace(patched, data=document.data)
     except YamlPatchError as error:
         raise CollectionError(f"{error}; nothing was changed.") from error
 

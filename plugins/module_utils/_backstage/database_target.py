@@ -229,7 +229,7 @@ class Target:
     def plugin_login(self, plugin: Plugin) -> Login:
         """The plugin's own connection. Raises: TargetError."""
         connection = merged({**plugin.connection, **({"database": plugin.database} if plugin.database else {})})
-        return self._login(merged(connection, self._base()))
+        return self._login(merged(connection, self._base()), plugin.id)
 
     def _base(self) -> dict[str, Any]:
         value = self._reader.optional("connection")
@@ -266,7 +266,17 @@ class Target:
                 "Write postgresql://USER:PASSWORD@HOST:PORT, with special characters percent-encoded.",
             ) from None
 
-    def _login(self, connection: dict[str, Any]) -> Login:
+    def _key(self, plugin: str, name: str) -> str:
+        """Where a setting of a plugin's connection stands: in its own, or in the shared one."""
+        for way in ([f"plugin.{plugin}.connection"] if plugin else []) + ["connection"]:
+            given = self._reader.optional(way)
+            if isinstance(given, str):
+                return way
+            if isinstance(given, dict) and name in given:
+                return f"{way}.{name}"
+        return f"connection.{name}"
+
+    def _login(self, connection: dict[str, Any], plugin: str = "") -> Login:
         """What the pg package makes of a connection (ConnectionParameters)."""
         if isinstance(connection.get("connectionString"), str):
             connection = {**connection, **self._normal(connection["connectionString"], f"{KEY}.connection")}
@@ -275,44 +285,46 @@ class Target:
         host = connection.get("host") or environment.get("PGHOST") or "localhost"
         password = connection.get("password") or environment.get("PGPASSWORD") or None
         database = connection.get("database") or environment.get("PGDATABASE") or user
-        if not user and isinstance(self._reader.optional("connection"), str):
+        key = self._key(plugin, "user")
+        if not user and isinstance(self._reader.optional(key), str):
             raise TargetError(
                 "connection",
-                f"{KEY}.connection{self._place(f'{KEY}.connection')} is a text that names no user; "
+                f"{KEY}.{key}{self._place(f'{KEY}.{key}')} is a text that names no user; "
                 "where it is not a URL at all, Backstage looks for a host named base.",
                 "Write postgresql://USER:PASSWORD@HOST:PORT, or a mapping with host, port, user and password.",
             )
         if not user:
-            raise self._missing("connection.user", "Set it.", "Backstage has no user to log in as")
+            raise self._missing(key, "Set it.", "Backstage has no user to log in as")
         for name, value in (("user", user), ("host", host)):
             if not isinstance(value, str):
+                key = f"{KEY}.{self._key(plugin, name)}"
                 raise TargetError(
                     "connection",
-                    f"{KEY}.connection.{name}{self._place(f'{KEY}.connection.{name}')} is {kind(value)}, not a text.",
+                    f"{key}{self._place(key)} is {kind(value)}, not a text.",
                     "Put it in quotes.",
                 )
         return Login(
             host=host,
-            port=self._port(connection.get("port") or environment.get("PGPORT") or DEFAULT_PORT),
+            port=self._port(connection.get("port") or environment.get("PGPORT") or DEFAULT_PORT, plugin),
             user=user,
             database=js_string(database),
             password=None if password is None else js_string(password),
             text_password=password is None or isinstance(password, str),
-            tls=self._tls(connection),
+            tls=self._tls(connection, f"{KEY}.{self._key(plugin, 'ssl')}"),
         )
 
-    def _port(self, value: Any) -> int:
+    def _port(self, value: Any, plugin: str) -> int:
         digits = re.match(r"\s*([+-]?\d+)", js_string(value), re.ASCII)
         if not digits or not 0 <= int(digits[1]) <= MAX_PORT:
-            place = self._place(f"{KEY}.connection.port")
+            key = f"{KEY}.{self._key(plugin, 'port')}"
             raise TargetError(
                 "connection",
-                f"{KEY}.connection.port{place} is {js_string(value)!r}, which is not a port number.",
+                f"{key}{self._place(key)} is {js_string(value)!r}, which is not a port number.",
                 f"Give a number from {PORT_RANGE}.",
             )
         return int(digits[1])
 
-    def _tls(self, connection: dict[str, Any]) -> Tls | None:
+    def _tls(self, connection: dict[str, Any], key: str) -> Tls | None:
         ssl = connection.get("ssl")
         if ssl is None:
             mode = self._environment.get("PGSSLMODE")
@@ -326,7 +338,7 @@ class Target:
         if not isinstance(ssl, dict):
             raise TargetError(
                 "tls",
-                f"{KEY}.connection.ssl{self._place(f'{KEY}.connection.ssl')} is {kind(ssl)} other than true, "
+                f"{key}{self._place(key)} is {kind(ssl)} other than true, "
                 "at which the TLS of Backstage fails; the text 'false' turns TLS on, too.",
                 "Give true, false without quotes, or a mapping; leave the key out for no TLS.",
             )
@@ -335,8 +347,7 @@ class Target:
         if not all(isinstance(text, str) for text in texts):
             raise TargetError(
                 "tls",
-                f"{KEY}.connection.ssl.ca{self._place(f'{KEY}.connection.ssl.ca')} is not a string, which the TLS of "
-                "Backstage rejects.",
+                f"{key}.ca{self._place(f'{key}.ca')} is not a string, which the TLS of Backstage rejects.",
                 "Give the certificate itself, or {$file: ca.pem}.",
             )
         # Only what is in a list is trusted, even if that is nothing; an empty text is as if not given.

@@ -17,7 +17,12 @@ from typing import Any
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import plugin_connections
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import MISSING, load
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import KEYS
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_block import PATH, parse
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_block import (
+    PATH,
+    merged,
+    parse,
+    sqlite_data,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_schema import MANAGED_TYPES
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import owned
@@ -34,10 +39,12 @@ class EffectiveSources:
     Attributes:
         effective_source: for each of SET_KEYS the file, or the name of the APP_CONFIG_ variable.
         warnings: sentences about what hides the file that is written to.
+        sqlite: sentences about files of SQLite that the earlier files name, which this one overrides.
     """
 
     effective_source: dict[str, str]
     warnings: list[str]
+    sqlite: list[str]
 
 
 def choose_file(path: str | None, listed: Sequence[str] | None, literal: bool) -> tuple[list[str], str]:
@@ -123,7 +130,11 @@ def effective_sources(path: str, files: Sequence[str], variables: Mapping[str, s
         if index != place:
             name = files[index] if index < len(files) else "APP_CONFIG_ variables"
             told.extend(f"{name}: {text}" for text in plugin_connections.overriding(_at(layer.data, (*PATH, "plugin"))))
-    return EffectiveSources(effective_source, told)
+    before: dict[str, Any] = {}
+    for layer in config.layers[:place]:
+        block = _at(layer.data, PATH)
+        before = merged(before, block) if isinstance(block, dict) else before
+    return EffectiveSources(effective_source, told, list(sqlite_data(before)))
 
 
 def _setter(layer: Any, path: tuple[str, ...]) -> tuple[str | None, str]:

@@ -22,7 +22,8 @@ _TABLES = (
     "SELECT c.relname, pg_catalog.has_table_privilege(c.oid, 'SELECT') FROM pg_catalog.pg_class c"
     " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind IN ('r', 'p')"
     " AND c.relname ~ 'knex_migrations(_lock)?$' AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid"
-    " = c.oid AND (a.attname, c.relname ~ '_lock$') IN (('is_locked', true), ('migration_time', false))) ORDER BY 1"
+    " = c.oid AND (a.attname, c.relname ~ '_lock$') IN (('is_locked', true), ('migration_time', false))"
+    " AND (a.attname = 'migration_time' OR a.atttypid = 'pg_catalog.int4'::pg_catalog.regtype)) ORDER BY 1"
 )
 _SESSIONS = (
     "SELECT pid, usename, coalesce(host(client_addr), 'this host'), to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'),"
@@ -67,10 +68,21 @@ class MigrationChecks:
     def _require_no_lock(self, name: str, schema: str) -> None:
         session = self.session
         migrations, lock = (f"{as_identifier(schema)}.{as_identifier(one)}" for one in (name, name + _LOCK))
-        if not session.one(f"SELECT coalesce(max(is_locked), 0) FROM {lock}"):
+        # A start creates the row where there is none, and has to find one row that is free, no more.
+        rows, free = session.rows(f"SELECT count(*), count(*) FILTER (WHERE is_locked = 0) FROM {lock}")[0]
+        if not rows or free == 1:
             return
         database = session.one("SELECT current_database()")
         effect = "Backstage does not start" if name in _AT_START else "what needs these tables does not work"
+        if free:
+            self._report(
+                name,
+                f"The table {name}{_LOCK} of {self.plugin} in {database} has {rows} rows instead of one, so that "
+                f"{effect}: two that were started at the same time have created it.",
+                f"Only while no Backstage runs or starts on any host: in {database}, "
+                f"DELETE FROM {lock} WHERE ctid <> (SELECT min(ctid) FROM {lock}).",
+            )
+            return
         held = f"The migration lock {name}{_LOCK} of {self.plugin} is set in {database}, so that {effect}"
         if session.one("SELECT to_regclass(%s) IS NOT NULL", migrations):
             last = session.one(f"SELECT to_char(max(migration_time), 'YYYY-MM-DD HH24:MI:SS TZ') FROM {migrations}")

@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import KEYS
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_schema import comes_from_elsewhere
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_schema import (
+    comes_from_elsewhere,
+    is_reference,
+)
 
 _SQLITE_ONLY = ("filename", "directory", "flags")
 
@@ -23,11 +26,23 @@ def overriding(plugins: Any) -> Iterator[str]:
     Args:
         plugins: the value of `backend.database.plugin`.
     """
+    for key in _references(plugins):
+        yield (
+            f"{key} comes from another file or variable. A client or connection of a plugin there overrides "
+            "backend.database."
+        )
     for plugin, settings in _sections(plugins):
         connection = settings.get("connection")
-        if settings.get("client") not in (None, "pg") or not _is_postgresql(connection):
-            continue
         where = f"backend.database.plugin.{plugin}.connection"
+        if settings.get("client") not in (None, "pg"):
+            yield (
+                f"backend.database.plugin.{plugin}.client overrides backend.database.client for this plugin, whose "
+                "data does not go to PostgreSQL. Remove its client and connection to change that."
+            )
+            continue
+        # To a plugin whose client is pg every string is a connection string, that of a file too.
+        if not (_is_postgresql(connection) or (isinstance(connection, str) and connection)):
+            continue
         if isinstance(connection, dict) and not comes_from_elsewhere(connection):
             own = [key for key in ("connectionString", *KEYS) if key in connection]
             if own:
@@ -65,15 +80,37 @@ def without_postgresql(plugins: dict[str, Any]) -> tuple[dict[str, Any], list[tu
     return result, removed
 
 
-def _sections(plugins: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    if isinstance(plugins, dict):
+def left_elsewhere(plugins: Any) -> Iterator[str]:
+    """Return a warning for what `without_postgresql` cannot see, since another file or a variable has it."""
+    for key in _references(plugins):
+        yield f"{key} comes from another file or variable. Remove connections to PostgreSQL there."
+
+
+def own_connections(plugins: Any) -> Iterator[tuple[str, Any]]:
+    """The connections of plugins without a client of their own, each with its key."""
+    for plugin, settings in _sections(plugins):
+        if settings.get("client") is None:
+            yield f"backend.database.plugin.{plugin}.connection", settings.get("connection")
+
+
+def _references(plugins: Any) -> Iterator[str]:
+    if is_reference(plugins):
+        yield "backend.database.plugin"
+    elif isinstance(plugins, dict):
         for plugin, settings in plugins.items():
-            if isinstance(settings, dict):
+            if is_reference(settings):
+                yield f"backend.database.plugin.{plugin}"
+
+
+def _sections(plugins: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(plugins, dict) and not is_reference(plugins):
+        for plugin, settings in plugins.items():
+            if isinstance(settings, dict) and not is_reference(settings):
                 yield plugin, settings
 
 
 def _is_postgresql(connection: Any) -> bool:
     """Whether a connection is one to PostgreSQL; what only Backstage can tell counts."""
     if isinstance(connection, str):
-        return "://" in connection or comes_from_elsewhere(connection)
+        return "://" in connection or connection.startswith("socket:") or comes_from_elsewhere(connection)
     return isinstance(connection, dict) and bool(connection) and not any(key in connection for key in _SQLITE_ONLY)

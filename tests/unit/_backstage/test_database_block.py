@@ -398,7 +398,12 @@ def test_a_connection_string_in_an_object_is_treated_as_a_plain_one(connection, 
         ("{$env: AUTH_URL}", "overrides"),
         ("{database: mine, ssl: true}", None),
         ("{directory: /data}", None),
-        ("':memory:'", None),
+        ("''", None),
+        ("null", None),
+        # Backstage takes the name of a file for a connection string, and does not start.
+        ("':memory:'", "overrides backend.database.connection for this plugin."),
+        ("./db/auth.sqlite", "overrides backend.database.connection for this plugin."),
+        ("'socket:/run/postgresql?db=x'", "overrides backend.database.connection for this plugin."),
     ],
 )
 def test_a_connection_of_a_plugin_overrides(connection, named):
@@ -413,7 +418,26 @@ def test_a_connection_of_a_plugin_overrides(connection, named):
         assert warning.startswith("backend.database.plugin.auth.connection overrides")
         assert named in warning
     other = f"plugin: {{auth: {{client: sqlite3, connection: {connection}}}}}"
-    assert after(block(*shared, other))[2] == []
+    [warning] = after(block(*shared, other))[2]
+    assert warning.startswith("backend.database.plugin.auth.client overrides backend.database.client for this plugin")
+
+
+@pytest.mark.parametrize(
+    ("plugins", "key"),
+    [
+        ("{$include: plugins.yaml}", "backend.database.plugin"),
+        ("{auth: {$include: auth.yaml}}", "backend.database.plugin.auth"),
+    ],
+)
+def test_plugins_that_another_file_has_are_reported(plugins, key):
+    text = block("client: pg", f"connection: {{{LINE}}}", f"plugin: {plugins}")
+    assert after(text)[2] == [
+        f"{key} comes from another file or variable. A client or connection of a plugin there overrides "
+        "backend.database."
+    ]
+    assert database_block.absent(text.encode()).warnings == [
+        f"{key} comes from another file or variable. Remove connections to PostgreSQL there."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -423,6 +447,11 @@ def test_a_connection_of_a_plugin_overrides(connection, named):
         (["client: better-sqlite3", "connection:", "  filename: ../db.sqlite"], "../db.sqlite"),
         (["client: sqlite3", "connection: ./my.sqlite"], "./my.sqlite"),
         (["client: better-sqlite3", "connection: {directory: '${DATA}'}"], "${DATA}"),
+        (["client: better-sqlite3", "connection: {directory: {$env: DATA}}"], "backend.database.connection.directory"),
+        (["client: better-sqlite3", 'connection: "a\\e[31m"'], r"'a\x1b[31m'"),
+        (["client: better-sqlite3", "connection: ':memory:'", "plugin: {a: {connection: {filename: /a}}}"], "/a"),
+        (["client: pg", "connection: {host: h}", "plugin: {a: {connection: {filename: /a}}}"], None),
+        (["client: better-sqlite3", "connection: {directory: null}"], None),
         (["client: better-sqlite3", "connection: ':memory:'"], None),
         (["client: better-sqlite3", "connection: {filename: ':memory:'}"], None),
         (["client: pg", "connection: 'pg://h/d'"], None),

@@ -116,3 +116,13 @@ class TestFiles:
             [warning] = effective_source.effective_sources(names[place], names, {}).warnings
             assert warning.startswith(f"{names[1 - place]}: backend.database.plugin.auth.connection overrides ")
             assert "geheim" not in warning
+
+    def test_sqlite_files_that_an_earlier_file_names(self, files):
+        sqlite = "backend: {database: {client: better-sqlite3, connection: {directory: /data}}}\n"
+        names = files(base=sqlite, later=AFTER.decode())
+        [text] = effective_source.effective_sources(names[1], names, {}).sqlite
+        assert text.startswith("The data in the SQLite files of /data is not moved: ")
+        memory = sqlite.replace("{directory: /data}", "':memory:'")
+        for base in (memory, AFTER.decode(), "backend: {database: 1}\n"):
+            names = files(base=base, later=AFTER.decode())
+            assert effective_source.effective_sources(names[1], names, {}).sqlite == []
