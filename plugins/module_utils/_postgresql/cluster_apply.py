@@ -166,10 +166,8 @@ class Application:
     def _reload(self, state: ServerState) -> ServerState:
         log = self._platform.watch(self._cluster)
         server = self._server()
-        # So that the next run can tell from the time stamps that it is loaded.
-        time.sleep(2 * CLOCK_GRAIN)
         self._result.reloaded = True
-        os.kill(server.pid, signal.SIGHUP)
+        _hang_up(server)
         deadline = time.monotonic() + _LOAD_TIMEOUT
         while self._loaded() <= state.loaded:
             if time.monotonic() > deadline:
@@ -213,5 +211,11 @@ class Application:
         if result.restarted:
             return self._platform.control(self._cluster, "restart")
         if result.reloaded:
-            os.kill(server.pid, signal.SIGHUP)
+            _hang_up(server)
         return None
+
+
+def _hang_up(server: Postmaster) -> None:
+    """Have a server load its files, so late that the next run can tell from the time stamps that they are loaded."""
+    time.sleep(2 * CLOCK_GRAIN)
+    os.kill(server.pid, signal.SIGHUP)
