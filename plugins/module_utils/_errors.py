@@ -29,6 +29,14 @@ class CollectionError(Exception):
         self.reason = reason
 
 
+def printable(text: str) -> str:
+    """Return a text for a terminal: what is not printable, but for line ends, is escaped.
+
+    The owner of an app chooses file names, keys and log lines, and must not move the cursor of whoever reads them.
+    """
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
 @contextlib.contextmanager
 def reported_by(module: Any) -> Iterator[None]:
     """End an Ansible module with the text of a CollectionError.
@@ -39,7 +47,7 @@ def reported_by(module: Any) -> Iterator[None]:
     try:
         yield
     except CollectionError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=printable(str(error)))
 
 
 @contextlib.contextmanager

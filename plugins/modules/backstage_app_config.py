@@ -312,7 +312,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
     CREDENTIALS,
     VARIABLES,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._errors import reported_by
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import printable, reported_by
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, owned, secret_names
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import DEFAULT_PORT
 
@@ -363,7 +363,7 @@ def main() -> None:
         )
         result = change.apply()
         for warning in change.warnings:
-            module.warn(warning)
+            module.warn(printable(warning))
     owned.hide_attributes(module)
     module.exit_json(**result)
 

@@ -122,7 +122,12 @@ msg:
 
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, named, reported_by
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import (
+    CollectionError,
+    named,
+    printable,
+    reported_by,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     accounts,
     env_file,
@@ -178,7 +183,7 @@ def _edit(module: AnsibleModule, file: files.EditedFile, variables: dict[str, st
         after = applied(variables)
     names = [name for name in variables if applied({name: variables[name]}) != before]
     for warning in env_file.warnings(after, variables, form):
-        module.warn(f"{path}: {warning}")
+        module.warn(printable(f"{path}: {warning}"))
     everybody = accounts.rights_of_everybody(file.gid if wanted["gid"] is None else wanted["gid"])
     tightened = file.mode is not None and bool(file.mode & everybody)
     if wanted["mode"] is None:
@@ -237,7 +242,7 @@ def main() -> None:
     with reported_by(module):
         result = _apply(module)
     if result["tightened"] and not module.check_mode:
-        module.warn(result["msg"])
+        module.warn(printable(result["msg"]))
     owned.hide_attributes(module)
     module.exit_json(path=module.params["path"], **result)
 

@@ -191,7 +191,7 @@ from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import rotation
-from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, reported_by
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, printable, reported_by
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, environment_option
 from ansible_collections.devportal.backstage.plugins.module_utils._files.unmasked_result import exit_unmasked
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import connection as postgresql
@@ -257,7 +257,7 @@ def _run(module):
         journal = getattr(steps, stage)()
         changed = journal is not None and not (stage in ("switch", "ready") and before.ready)
     for warning in steps.warnings:
-        module.warn(warning)
+        module.warn(printable(warning))
     return {**_result(journal), "changed": changed}
 
 

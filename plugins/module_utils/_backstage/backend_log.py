@@ -14,6 +14,8 @@ from __future__ import annotations
 import json
 import re
 
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import printable
+
 # How that line begins, as JSON or for people. What stands before the words cannot come from a request that Backstage
 # logs: its quotes are escaped, and Node.js rejects an ESC. For grep -E as well, so without what only Python knows.
 ESC = "\x1b"
@@ -53,7 +55,7 @@ def reason(log: str) -> str:
             found = text
     # Each layer puts its own words before those of the one below; the innermost has the cause.
     parts = re.split(r"(?:, |caused by )\w*Error(?: \[\w+\])?: ", found)
-    return (parts[-1] or last or exit_status).strip().removeprefix("Unhandled rejection ")
+    return printable((parts[-1] or last or exit_status).strip().removeprefix("Unhandled rejection "))
 
 
 def progress(log: str) -> str:
@@ -62,7 +64,7 @@ def progress(log: str) -> str:
         entry = _entry(line)
         text = str(entry.get("message", "")) if entry is not None else _plain(line)
         if text and (entry or {}).get("type") != "incomingRequest":
-            return " ".join(text.split())[:300]
+            return printable(" ".join(text.split())[:300])
     return ""
 
 

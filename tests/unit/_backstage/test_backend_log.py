@@ -83,3 +83,9 @@ backstage.service: Failed with result 'exit-code'.
 )
 def test_the_reason_is_the_innermost_sentence(log, reason):
     assert backend_log.reason(log) == reason
+
+
+def test_a_line_of_the_log_does_not_reach_the_terminal_of_the_reader():
+    log = '{"level":"error","message":"Error: \\u001b]0;owned\\u0007 \\u202egone"}\n\x1b[2JError: \x9b31m\n'
+    assert backend_log.reason(log.splitlines()[0]) == r"Error: \x1b]0;owned\x07 \u202egone"
+    assert backend_log.progress(log) == r"\x1b[2JError: \x9b31m"

@@ -1,0 +1,32 @@
+# Copyright (c) 2026, the devportal.backstage maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, printable, reported_by
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a: \x1b[31m\x07b\r", r"a: \x1b[31m\x07b\r"),
+        ("two\nlines, ünï 日本", "two\nlines, ünï 日本"),
+        ("\u202eleft\x9b", r"\u202eleft\x9b"),
+        ("a lone \ud800", r"a lone \ud800"),
+    ],
+)
+def test_what_is_not_printable_is_escaped(text, shown):
+    assert printable(text) == shown
+
+
+def test_an_error_that_names_a_hostile_key_is_reported_escaped():
+    class Module:
+        def fail_json(self, msg):
+            self.said = msg
+
+    module = Module()
+    with reported_by(module):
+        raise CollectionError("app-config.yaml: the key \x1b[2J is unknown.", "Remove it.")
+    assert module.said == r"app-config.yaml: the key \x1b[2J is unknown. Remove it."
