@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import pwd
+import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -70,3 +73,23 @@ def test_acting_as_another_user():
     for user in (None, "no-such-user", "root"):
         with accounts.acting_as(accounts.named(user)):
             assert os.geteuid() == 0
+
+
+_DUMPABLE = """
+import ctypes, sys
+from ansible_collections.devportal.backstage.plugins.module_utils._files import accounts
+libc = ctypes.CDLL(None)
+libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE
+before = libc.prctl(3, 0, 0, 0, 0)  # PR_GET_DUMPABLE
+with accounts.acting_as(accounts.ids_of(65534)):
+    pass
+print(before, libc.prctl(3, 0, 0, 0, 0))
+"""
+
+
+@as_root
+def test_no_core_file_after_the_files_of_another_user():
+    """Linux gives a process that changed its ids the value of fs.suid_dumpable; the security guide has the rest."""
+    wanted = pathlib.Path("/proc/sys/fs/suid_dumpable").read_text(encoding="ascii").strip()
+    done = subprocess.run([sys.executable, "-c", _DUMPABLE], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", wanted]
