@@ -1,10 +1,7 @@
 # Copyright (c) 2026, the devportal.backstage maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real Backstage on what site.yml made, in the order of this file: the later tests change what the earlier ones saw.
-
-VERIFY_TABLE may name a file for what playbooks/verify.yml prints, from which the README's picture is made.
-"""
+"""A real Backstage on what site.yml made, in the order of this file: later tests change what the earlier ones saw."""
 
 from __future__ import annotations
 
@@ -106,6 +103,15 @@ def test_backstage_is_ready_and_comes_back_after_a_boot(site):
     assert site.portal.check_output("systemctl is-active backstage-recovery") == "active"
 
 
+def test_the_second_host_was_started_when_the_first_was_ready(site):
+    """Two that create their tables at the same time fail; of the first start of each, which found an empty database."""
+    first, second = (
+        portal.check_output("journalctl -u backstage -o short-unix | grep -m1 %s", line).split()[0]
+        for portal, line in zip(site.portals, ("Plugin initialization complete", "Started backstage.service"))
+    )
+    assert float(first) < float(second)
+
+
 def test_the_files_of_the_production_form_stay_as_they_were(site):
     """Both are those that create-app made, and the production file reads the variables already."""
     for portal in site.portals:
@@ -132,8 +138,6 @@ def test_the_password_is_not_in_what_anybody_may_read(site):
 
 def test_the_table_of_verify(site, uids):
     done = play("devportal.backstage.verify")
-    if os.environ.get("VERIFY_TABLE"):
-        pathlib.Path(os.environ["VERIFY_TABLE"]).write_text(done.stdout, encoding="utf-8")
     assert done.returncode == 0, done.stdout
     assert "Backstage would start." in done.stdout
     assert "backstage_plugin_catalog: owner backstage" in done.stdout
@@ -219,6 +223,30 @@ def test_a_crash_is_reported_at_once_with_its_own_words(site):
     assert "No package.json could be found" in waited["reason"], waited
     assert time.monotonic() - begin < 60
     site.wait()
+
+
+def test_the_other_host_is_left_alone_while_the_first_cannot_migrate(site, uids):
+    """Its start would fail as well, and the portal would be without the host that still serves."""
+    lock = "UPDATE knex_migrations_lock SET is_locked = %d RETURNING is_locked"
+    ask(site.database, site.server, lock % 1, **site.storage)
+    for portal in site.portals:
+        portal.check_output("echo '# another version' >> %s", ENV_FILE)
+    process = "systemctl show -P MainPID backstage"
+    before = site.portals[1].check_output(process)
+    try:
+        locked = play(str(SERVICE), backstage_service_readiness_timeout=40)
+        assert site.portals[1].check_output(process) == before
+        assert site.get(READINESS, site.portals[1]) == {"status": "ok"}
+    finally:
+        ask(site.database, site.server, lock % 0, **site.storage)
+    assert locked.returncode == 2, locked.stdout
+    assert "The start goes on; its last message is: " in locked.stdout
+    assert "Backstage was not restarted on portal2: it is still starting on portal" in " ".join(locked.stdout.split())
+    site.wait()  # by the unit for recovery
+    again = play(str(SERVICE))
+    assert again.returncode == 0, again.stdout
+    assert site.portals[1].check_output(process) != before
+    assert site.uids() == uids
 
 
 def test_a_long_wait_shows_the_last_message_of_the_log(site):

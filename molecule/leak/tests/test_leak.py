@@ -31,7 +31,7 @@ BOUNDARIES = {
     "the new login was tried": ("Set the env file variables", 1),
     "the env file is switched": ("Set backend.database in app-config", 2),
     "before the restart": ("Create the systemd units", 1),
-    "Backstage is restarted": ("Wait until Backstage is ready", 1),
+    "Backstage is restarted": ("Wait until Backstage is ready on the first host", 1),
     "Backstage is ready": ("Run rotation step ready", 1),
     "before the retirement": ("Remove the passwords of retired users", 1),
     "the former user is retired": ("Run rotation step finish", 2),

@@ -92,9 +92,11 @@ def wait_for_service(service: str, timeout: float, path: str = PATH) -> Outcome:
         ended = now.restarts > first.restarts or now.active in ("failed", "inactive")
         failed = ended or (goes_on and backend_log.start_failed(log))
         # While another host migrates the tables, each start fails, and is repeated by the unit for recovery.
-        if (failed and (ended or not backend_log.migration_locked(log))) or seconds >= timeout:
-            reason = _with_holder(backend_log.reason(log), unit) if failed else backend_log.progress(log)
-            return Outcome(False, seconds, answer, not failed, reason, log.splitlines()[-_LOG_LINES:])
+        locked = not ended and backend_log.migration_locked(log)
+        starting = locked or not failed
+        if not starting or seconds >= timeout:
+            reason = _with_holder(backend_log.reason(log), unit) if failed or locked else backend_log.progress(log)
+            return Outcome(False, seconds, answer, starting, reason, log.splitlines()[-_LOG_LINES:])
         unit = now
         time.sleep(_PAUSE)
 
