@@ -5,7 +5,7 @@
 
 Debian's dnf, rpm and systemd with Red Hat's names, and npm's relocatable PostgreSQL in the layouts of Red Hat (16, a
 module stream) and of the PostgreSQL project (14 for dnf, 16 for apt). It shows names, paths, units, set-up scripts and
-access rules. It cannot show SELinux, Python 3.9, Red Hat's binaries and locales: "stand-in" in the README's table.
+access rules. It cannot show SELinux, Python 3.9, Red Hat's binaries and locales: "stand-in" in the table of platforms.
 """
 
 from __future__ import annotations
