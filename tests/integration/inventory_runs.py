@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 
 
@@ -33,3 +34,10 @@ def rejected(folder, inventory):
     )
     assert done.returncode != 0
     return json.loads(done.stdout[done.stdout.index("{\n") :]), done
+
+
+def assert_only_validated(output):
+    """That a playbook run came to no play that changes something."""
+    plays = re.findall(r"^PLAY \[([^\]]*)\]", output, re.MULTILINE)
+    assert plays, output
+    assert [name for name in plays if not name.startswith(("Require hosts", "Validate "))] == [], output

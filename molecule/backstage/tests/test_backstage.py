@@ -12,7 +12,8 @@ import subprocess
 import time
 
 import pytest
-from ansible_collections.devportal.backstage.molecule.shared.tests.plugin import ask, call, play
+from ansible_collections.devportal.backstage.molecule.shared.tests.plugin import ask, call, play, started
+from ansible_collections.devportal.backstage.tests.integration.inventory_runs import assert_only_validated
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "files"
 SERVICE = pathlib.Path(__file__).parents[1] / "service.yml"
@@ -201,8 +202,7 @@ def test_another_process_on_the_port_is_named_before_the_start(site):
         assert refused.returncode == 2, refused.stdout
         assert "port 7007 is already used by process" in refused.stdout
         assert "(python3, old-portal.service)" in refused.stdout
-        # The plays that validate, and none that changes something.
-        assert refused.stdout.count("PLAY [") == 2, refused.stdout
+        assert_only_validated(refused.stdout)
         # Started all the same, the module says what Backstage says, and who has the port.
         site.portal.check_output("systemctl start backstage")
         waited = call(site.wanted, "devportal.backstage.backstage_ready", service="backstage.service", timeout=PATIENCE)
@@ -381,4 +381,35 @@ def test_no_request_fails_while_two_users_take_turns(site, uids, first_form, vis
     assert record["longest_gap"] < 10
     site.server.update(asked)
     site.storage = {"dbname": "backstage_plugin_catalog"}
+    assert site.uids() == uids
+
+
+def test_an_app_host_that_is_lost_halfway(site, uids):
+    """The others go on with the user of before, and a later run rotates all of them."""
+    lost, password = site.portals[1].backend.name, site.server["backstage_postgresql_password"]
+    asked = {
+        "backstage_postgresql_owner": "backstage",
+        "backstage_postgresql_user": "backstage_c",
+        "backstage_postgresql_password": "password of c",
+    }
+    shown, turns = [], 0
+    with started("devportal.backstage.rotate_password", **asked) as running:
+        for line in running.stdout:
+            shown.append(line)
+            turns += line.startswith("PLAY [Rotate the password]")
+            if turns == 2:  # the other host has had its turn
+                subprocess.run(["docker", "kill", lost], check=True, capture_output=True)
+                turns = 3
+    text = "".join(shown)
+    assert running.returncode != 0, text[-6000:]
+    assert "portal2: " in text.rpartition("The password was not rotated.")[2], text[-6000:]
+    env = site.portal.file(ENV_FILE).content_string
+    assert "backstage_c" not in env
+    assert ask(site.database, {**site.server, "backstage_postgresql_password": password}, "SELECT 1") == ["1"]
+    assert site.get(READINESS, site.portal) == {"status": "ok"}
+    subprocess.run(["docker", "start", lost], check=True, capture_output=True)
+    done = play("devportal.backstage.rotate_password", **asked)
+    assert done.returncode == 0, done.stdout[-6000:]
+    for portal in site.portals:
+        assert "backstage_c" in portal.file(ENV_FILE).content_string
     assert site.uids() == uids
