@@ -278,7 +278,7 @@ def main():
             bare = kind == "site" and number % asked.bare == 0
             start = time.monotonic()
             try:
-                where, hit = drill.point(chance, bare, thrice=number % 10 == 0 and kind != "rotate" or bare)
+                where, hit = drill.point(chance, bare, thrice=(number % 10 == 0 and kind != "rotate") or bare)
                 hits, state = hits + hit, "ok"
             except (AssertionError, SystemExit) as error:
                 where, state = str(error), "FAILED"
