@@ -22,6 +22,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.hos
     unreachable_problems,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.preflight import (
+    backup_host_problems,
     connection_problems,
     default_addresses,
     iterations_problems,
@@ -92,6 +93,7 @@ class ActionModule(ActionBase):
                 if not missing or not missing[1].startswith(own):
                     reason = f"{missing[1]} is undefined" if missing else "its value cannot be resolved"
                     found.append(f"{name}: {reason}. Define what it refers to.")
+        found += backup_host_problems(values, facts.get("hostvars") or ())
         return found + variables.problems(values, role_options.of_all_roles())
 
     def _probe(self, facts: dict[str, Any]) -> str:

@@ -138,7 +138,7 @@ def test_a_damaged_repository_is_reported(portal):
     find = "find /var/lib/pgbackrest/backup -path '*F/*' -type f -size +100k -printf '%s %p\\n' | sort -n | tail -1"
     path = run("sh -c %s", find).split()[1]
     run("printf XXXXXXXX | dd of=%s bs=1 seek=50000 conv=notrunc status=none", path)
-    for playbook in ("verify", "restore_test", "verify"):
+    for playbook in ("restore_test", "verify"):
         done = play(f"devportal.backstage.{playbook}")
         assert done.returncode, playbook
         assert "The repository is damaged: backup" in done.stdout, playbook
@@ -172,9 +172,9 @@ def facts(portal):
     return settings, rules, verifier
 
 
-def test_a_second_upgrade_and_site_change_nothing(portal):
+def test_a_second_upgrade_changes_nothing(portal):
+    """Nor does site.yml, which is its last part."""
     assert unchanged(portal.run("devportal.backstage.upgrade", backstage_postgresql_version="17"))
-    assert unchanged(portal.run("devportal.backstage.site"))
 
 
 def test_the_backups_go_on_with_the_new_cluster(portal):

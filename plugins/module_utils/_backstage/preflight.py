@@ -154,6 +154,22 @@ def variable_problems(prefix: str, variables: Mapping[str, object], env_format: 
             yield f"{prefix}_env_file: {error}"
 
 
+def backup_host_problems(values: Mapping[str, Any], inventory: Collection[str]) -> Iterable[str]:
+    """A sentence about a repository host that the inventory does not have.
+
+    Args:
+        values: of the variables of the roles, by name.
+        inventory: the names of all hosts.
+    """
+    name = "backstage_postgresql_backup_repository_host"
+    host = values.get(name)
+    if host and host not in inventory:
+        yield (
+            f"{name}: {host} is not a host of the inventory. Add the host, or put it into the group backstage_backup "
+            "and leave the variable out."
+        )
+
+
 def version_problems(version: str) -> Iterable[str]:
     """A sentence about a PostgreSQL version that Backstage does not support.
 

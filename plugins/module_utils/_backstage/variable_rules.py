@@ -349,6 +349,12 @@ def schedule(value: Any) -> Iterable[str]:
         yield "is empty. Set a calendar expression of systemd, such as Sun *-*-* 01:00."
 
 
+def _address_or_empty(value: Any) -> Iterable[str]:
+    """An address; empty where the variable that it belongs to is."""
+    if value != "":
+        yield from address(value)
+
+
 _ENDPOINT = pattern(r"[A-Za-z0-9.-]+:[0-9]{1,5}", "is not an address of etcd. Write it as host:port.")
 RULES: Mapping[str, Rule] = {
     "backstage_app_config_ca": authority,
@@ -382,6 +388,11 @@ RULES: Mapping[str, Rule] = {
     "backstage_postgresql_backup_max_test_age": number(0, 36500),
     "backstage_postgresql_backup_passphrase": secret,
     "backstage_postgresql_backup_repository": path,
+    "backstage_postgresql_backup_repository_address": _address_or_empty,
+    "backstage_postgresql_backup_repository_host": pattern(
+        r"\S+", "is not the name of a host of the inventory. Correct it, or leave it empty.", empty=True
+    ),
+    "backstage_postgresql_backup_repository_user": _OS_NAME,
     "backstage_postgresql_backup_retention_full": number(1, 9999999),
     "backstage_postgresql_backup_schedule_diff": schedule,
     "backstage_postgresql_backup_schedule_full": schedule,

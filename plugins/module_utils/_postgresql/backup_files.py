@@ -27,6 +27,7 @@ UNITS = "/etc/systemd/system"
 UNIT = "backstage-postgresql-backup"
 KINDS = ("full", "diff")
 CIPHER = "aes-256-cbc"
+_SFTP = (2, 46)  # the first version that has it
 _HEADER = "# Written by Ansible, role devportal.backstage.backstage_postgresql_backup.\n"
 # What the role itself writes.
 _OURS = ("repo1-path", "repo1-cipher-type", "repo1-cipher-pass", "repo1-retention-full", "lock-path")
@@ -58,6 +59,23 @@ class BackupSettings:
         """Whether the repository is a directory of this host."""
         kind = self.options.get("repo1-type", "posix")
         return kind in ("posix", "cifs") and "repo1-host" not in self.options
+
+    def check_version(self, text: str) -> None:
+        """Reject a pgBackRest that is too old for a repository host.
+
+        Args:
+            text: what `pgbackrest version` prints.
+
+        Raises:
+            CollectionError: it has no SFTP.
+        """
+        found = re.search(r"(\d+)\.(\d+)", text)
+        if self.options.get("repo1-type") == "sftp" and found and (int(found[1]), int(found[2])) < _SFTP:
+            raise CollectionError(
+                f"pgBackRest {found[0]}: it has no SFTP, by which it would reach the repository host.",
+                f"Install {_SFTP[0]}.{_SFTP[1]} or later, as the PostgreSQL project's repository has it, or mount the "
+                "other host's directory at O(repository) and leave the group backstage_backup empty.",
+            )
 
     def check(self) -> None:
         """Reject what a configuration file of pgBackRest could not hold.

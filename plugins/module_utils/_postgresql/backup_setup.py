@@ -106,6 +106,8 @@ def plan(settings: backup_files.BackupSettings, cluster: Cluster, port: int) -> 
         CollectionError: a value that pgBackRest or systemd rejects, or something of somebody else's that it would end.
     """
     settings.check()
+    if shutil.which(PROGRAM):
+        settings.check_version(run([PROGRAM, "version"]).stdout)
     _check_schedules(settings.schedules)
     wanted = wanted_files(settings, cluster, port)
     present = {one.path: _text(one.path) for one in wanted}

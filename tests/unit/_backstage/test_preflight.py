@@ -141,3 +141,12 @@ def test_addresses_that_nobody_gave():
     assert not list(preflight.reach_problems(None, ["app"]))
     (sentence,) = preflight.reach_problems(preflight.default_addresses([]), ["app"])
     assert "app cannot reach a server that listens on localhost only" in sentence
+
+
+def test_a_repository_host_has_to_be_in_the_inventory():
+    name = "backstage_postgresql_backup_repository_host"
+    assert not list(preflight.backup_host_problems({name: "vault"}, {"db": {}, "vault": {}}))
+    assert not list(preflight.backup_host_problems({name: ""}, {"db": {}}))
+    assert not list(preflight.backup_host_problems({}, {"db": {}}))
+    (sentence,) = preflight.backup_host_problems({name: "vualt"}, {"db": {}, "vault": {}})
+    assert sentence.startswith(f"{name}: vualt is not a host of the inventory. ")

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import backup_files
@@ -112,3 +114,21 @@ CONTROL = {
 )
 def test_whether_a_recovery_replayed_all(control, lines, found):
     assert replayed_all(control, lines) is found
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "passes"),
+    [
+        ("pgBackRest 2.44", "sftp", False),
+        ("pgBackRest 2.44", "posix", True),
+        ("pgBackRest 2.46", "sftp", True),
+        ("pgBackRest 2.55.1", "sftp", True),
+        ("pgBackRest 3.0", "sftp", True),
+        ("", "sftp", True),
+    ],
+)
+def test_a_repository_host_needs_sftp(text, kind, passes):
+    wanted = settings(options={"repo1-type": kind})
+    assert wanted.is_local is (kind == "posix")
+    with contextlib.nullcontext() if passes else pytest.raises(CollectionError, match=r"2\.44: it has no SFTP"):
+        wanted.check_version(text)
