@@ -18,6 +18,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 
 import common
 import engine
@@ -92,35 +93,57 @@ def _environment() -> dict[str, str]:
 
 
 def build(steps: Steps) -> None:
-    """The app with its archives, and the production packages; again only when the pins changed."""
+    """The app with its archives, and the production packages.
+
+    A step that was done with these pins is not repeated: a run that failed or was cut short goes on where it ended.
+    """
     recipe = [*sorted(SOURCES.glob("*.json")), common.ROOT / "tests" / "requirements" / "portal.txt"]
     wanted = hashlib.sha256(b"\0".join(path.read_bytes() for path in recipe)).hexdigest()
-    stamp = FOLDER / "made-from"
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
-        common.say(f"The portal of {FOLDER} was built before: {(FOLDER / 'seconds').read_text(encoding='utf-8')}.")
-        return
+    stamp = FOLDER / "built.json"
+    built = json.loads(stamp.read_text(encoding="utf-8")) if stamp.exists() else {}
+    if built.get("recipe") != wanted:
+        built = {"recipe": wanted, "seconds": {}}
+        for path in (*(FOLDER / name for name in ("tools", "app", "packages")), *FOLDER.glob("*.log")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    done = built["seconds"]
+    for name, action in _building().items():
+        if name not in done:
+            steps.run(name, action)
+            done[name] = round(steps.rows[-1][1])
+            stamp.write_text(json.dumps(built), encoding="utf-8")
+    if not steps.rows:
+        common.say(f"The portal of {FOLDER} was built before.")
+    common.say("Built in " + ", ".join(f"{name} {seconds} s" for name, seconds in done.items()) + ".")
+
+
+def _building() -> dict[str, Callable[[], None]]:
+    """The steps of a build by name; each can be repeated after it was cut short."""
     env = _environment()
     tools, app, packages = (FOLDER / name for name in ("tools", "app", "packages"))
-    for folder in (tools, app, packages):
-        shutil.rmtree(folder, ignore_errors=True)
-    for log in FOLDER.glob("*.log"):
-        log.unlink()
-    tools.mkdir()
-    for path in SOURCES.glob("*.json"):
-        shutil.copy(path, tools)
-    first = len(steps.rows)
-    steps.run("npm ci", lambda: _logged(["npm", "ci", "--ignore-scripts"], "build.log", tools, env))
-    create = ["backstage-create-app", "--skip-install", "--path", str(app)]
-    steps.run("create-app", lambda: _logged(create, "build.log", FOLDER, env, "portal\n"))
-    _pin(app)
-    # Building needs none of the native packages.
-    for name in ("install --mode=skip-build", "tsc", "build:backend"):
-        steps.run(f"yarn {name}", lambda name=name: _logged(["yarn", *name.split()], "build.log", app, env))
-    steps.run("the production packages", lambda: _production_packages(app, packages, env))
-    (FOLDER / "seconds").write_text(
-        ", ".join(f"{name} {seconds:.0f} s" for name, seconds in steps.rows[first:]), encoding="utf-8"
-    )
-    stamp.write_text(wanted, encoding="utf-8")
+
+    def install_tools() -> None:
+        tools.mkdir(exist_ok=True)
+        for path in SOURCES.glob("*.json"):
+            shutil.copy(path, tools)
+        _logged(["npm", "ci", "--ignore-scripts"], "build.log", tools, env)
+
+    def create() -> None:
+        shutil.rmtree(app, ignore_errors=True)
+        _logged(["backstage-create-app", "--skip-install", "--path", str(app)], "build.log", FOLDER, env, "portal\n")
+        _pin(app)
+
+    def yarn(*words: str) -> Callable[[], None]:
+        return lambda: _logged(["yarn", *words], "build.log", app, env)
+
+    return {
+        "npm ci": install_tools,
+        "create-app": create,
+        # Building needs none of the native packages.
+        "yarn install": yarn("install", "--mode=skip-build"),
+        "yarn tsc": yarn("tsc"),
+        "yarn build:backend": yarn("build:backend"),
+        "the production packages": lambda: _production_packages(app, packages, env),
+    }
 
 
 def _pin(app: pathlib.Path) -> None:
@@ -136,6 +159,7 @@ def _pin(app: pathlib.Path) -> None:
 
 def _production_packages(app: pathlib.Path, packages: pathlib.Path, env: dict[str, str]) -> None:
     """As the guide has it, but here: the host cannot reach a registry."""
+    shutil.rmtree(packages, ignore_errors=True)
     packages.mkdir()
     skeleton = app / "packages" / "backend" / "dist" / "skeleton.tar.gz"
     _logged(["tar", "xzf", str(skeleton), "--no-same-owner"], "build.log", packages, env)

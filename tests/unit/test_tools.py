@@ -229,6 +229,31 @@ argument_specs:
 """
 
 
+def test_a_portal_that_was_built_in_part_goes_on_where_it_ended(tools, monkeypatch, tmp_path):
+    portal = importlib.import_module("portal")
+    done, faults = [], [tools["common"].Problem("the network is away")]
+
+    def build():
+        done.append("build")
+        if faults:
+            raise faults.pop()
+
+    monkeypatch.setattr(portal, "FOLDER", tmp_path)
+    monkeypatch.setattr(portal, "_building", lambda: {"create": lambda: done.append("create"), "build": build})
+    with pytest.raises(tools["common"].Problem):
+        portal.build(portal.Steps())
+    portal.build(portal.Steps())
+    portal.build(portal.Steps())
+    assert done == ["create", "build", "build"]
+    # With other pins it is another portal.
+    (tmp_path / "app").mkdir()
+    monkeypatch.setattr(portal, "SOURCES", tmp_path)
+    (tmp_path / "package.json").write_text("{}")
+    portal.build(portal.Steps())
+    assert done[3:] == ["create", "build"]
+    assert not (tmp_path / "app").exists()
+
+
 @pytest.mark.parametrize(
     ("defaults", "fault"),
     [
