@@ -45,6 +45,7 @@ _STATE = "/var/lib/postgresql"
 _SOCKETS = "/var/run/postgresql"
 _LOGS = "/var/log/postgresql"
 _LIST_TIMEOUT = 2.0  # seconds
+_RESTART_PAUSE = 3.0  # seconds
 
 
 class Debian:
@@ -119,18 +120,24 @@ class Debian:
         if disabled:
             set_start(cluster, "manual")  # else pg_ctlcluster rejects it
         log = self.watch(cluster)
-        done = run(["pg_ctlcluster", *_redirection(cluster), str(cluster.version), cluster.name, action])
-        if disabled:
-            set_start(cluster, "disabled")
-        # The exit code does not tell: under systemd a unit starts even when its server does not, and a start may fail
-        # because that of a killed run goes on.
-        if (cluster.settled() is not None) == (action != "stop"):
-            return None
-        return (
-            "; ".join(log.reasons())
-            or one_line(done.stderr or done.stdout)
-            or f"see {cluster.log_file} or `journalctl -u {cluster.unit}`"
-        )
+        try:
+            for pause in (_RESTART_PAUSE, 0.0):
+                done = run(["pg_ctlcluster", *_redirection(cluster), str(cluster.version), cluster.name, action])
+                # The exit code does not tell: under systemd a unit starts even when its server does not, and a start
+                # may fail because that of a killed run goes on.
+                if (cluster.settled() is not None) == (action != "stop"):
+                    return None
+                if action == "stop" or done.returncode or log.reasons():
+                    break
+                # Nothing went wrong, yet there is no server: the packages' scripts restart the service, as they do
+                # where the apt-get of a killed run is not at its end.
+                time.sleep(pause)
+        finally:
+            if disabled:
+                set_start(cluster, "disabled")
+        said = done.stderr.strip() or done.stdout.strip() or _journal(cluster)
+        fallback = f"see {cluster.log_file} or `journalctl -u {cluster.unit}`"
+        return "; ".join(log.reasons()) or (one_line(said) if said else fallback)
 
     def starts_at_boot(self, cluster: Cluster) -> bool:
         return cluster.start == "auto" and _service_enabled()
@@ -200,6 +207,13 @@ def _cluster(entry: Mapping[str, Any]) -> Cluster:
         supervisor=str(entry.get("supervisor") or ""),
         unfinished=_unfinished(version, name).created(),
     )
+
+
+def _journal(cluster: Cluster) -> str:
+    """The last line of the unit, which ignores that its server does not start."""
+    if shutil.which("journalctl") is None:
+        return ""
+    return run(["journalctl", "--quiet", "--output=cat", "--lines=1", f"--unit={cluster.unit}"]).stdout.strip()
 
 
 def _include_file(directory: str, supervisor: str) -> str:
