@@ -152,8 +152,8 @@ class Writers:
 
     def __enter__(self):
         self.cluster.prepare()
-        self.start("portal")
-        for host in DATABASES:
+        for host in ("portal", *DATABASES):
+            shell(host, f"rm -f /var/tmp/drill.{host}")
             self.start(host)
         if self.visitor:
             shell("portal", "rm -f /var/tmp/visitor.stop")
@@ -192,10 +192,10 @@ class Writers:
         self.acknowledged.sort()
         self.by_proxy.sort()
 
-    def gap(self, after=0.0):
-        """The longest time in seconds without a write acknowledged through the proxy."""
+    def gap(self, after=0.0, before=float("inf")):
+        """The longest time in seconds without a write acknowledged through the proxy, of those that end in a span."""
         moments = [row[0] for row in self.by_proxy]
-        return max((later - earlier for earlier, later in zip(moments, moments[1:]) if later > after), default=1e9)
+        return max((late - early for early, late in zip(moments, moments[1:]) if after < late <= before), default=1e9)
 
     def seen(self):
         """What the visitor saw."""

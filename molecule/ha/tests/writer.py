@@ -33,7 +33,7 @@ def connect(login):
 
 def main(login, stop, record):
     login, run, number, connection = json.loads(login), str(uuid.uuid4()), 0, None
-    with open(record, "w", buffering=1, encoding="utf-8") as sink:
+    with open(record, "a", buffering=1, encoding="utf-8") as sink:
         while not os.path.exists(stop):
             begin = time.time()
             try:
