@@ -66,6 +66,8 @@ class Controller:
         self.directory = pathlib.Path(directory)
         self.outputs = []
         self.verifiers = set()
+        # A file of further variables, outside of the directory.
+        self.variables = None
         self.host = Host()
 
     def command(self, playbook, login, extra):
@@ -87,6 +89,7 @@ class Controller:
         }
         program = shutil.which("ansible-playbook", path=f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
         command = [program, "--inventory", os.environ["LEAK_INVENTORY"], "-vvv", "--diff", playbook]
+        command += [f"--extra-vars=@{self.variables}"] if self.variables else []
         return command, environment
 
     def play(self, playbook, login, **extra):

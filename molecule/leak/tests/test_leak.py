@@ -8,8 +8,10 @@ The tests are in the order of the story, and need what those above them did.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
 
 import pytest
 from conftest import ENV_FILE, HERE, Search, needles, verifier_needles
@@ -36,6 +38,9 @@ BOUNDARIES = {
     "before the retirement": ("Remove the passwords of retired users", 1),
     "the former user is retired": ("Run rotation step finish", 2),
 }
+# What TLS and backups keep secret besides.
+PASSPHRASE, CA_PASSPHRASE, OPTION = (f"Mk{name}@q/Zw+7%Lk:{name}" for name in ("Repository", "Authority", "Option"))
+BACKUP_SECRETS = "/etc/backstage-postgresql-backup/conf.d/secrets.conf"
 DEFAULT_KILLS = ["the env file is switched", "before the retirement"]
 
 
@@ -162,6 +167,55 @@ def test_site_agrees(controller, sampled):
     assert (controller.code, controller.changed()) == (0, [0]), output[-3000:]
     controller.play(ROTATE, login)
     assert (controller.code, controller.changed()) == (0, [0])
+
+
+@pytest.fixture(scope="module")
+def ca_directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("outside") / "ca"
+
+
+def test_tls_and_backups(controller, sampled, ca_directory):
+    controller.variables = ca_directory.parent / "variables.json"
+    wish = {
+        "backstage_postgresql_tls": True,
+        "backstage_postgresql_tls_ca_directory": str(ca_directory),
+        "backstage_postgresql_tls_ca_passphrase": CA_PASSPHRASE,
+        "backstage_postgresql_backup": True,
+        "backstage_postgresql_backup_passphrase": PASSPHRASE,
+        "backstage_postgresql_backup_secret_options": {"repo1-s3-key-secret": OPTION},
+    }
+    controller.variables.write_text(json.dumps(wish))
+    login = (said(controller)[0], FIFTH, "backstage")
+    for playbook in ("site", "backup", "restore_test", "renew_certificates", "verify"):
+        renewed = {"backstage_postgresql_tls_renew": playbook == "renew_certificates"}
+        controller.variables.write_text(json.dumps({**wish, **renewed}))
+        output = controller.play(f"devportal.backstage.{playbook}", login, ANSIBLE_PIPELINING="0")
+        assert controller.code == 0, output[-3000:]
+    works(controller, login)
+
+
+def test_no_secret_of_tls_and_backups_is_anywhere_else(controller, samples, ca_directory):
+    secrets = (PASSPHRASE, CA_PASSPHRASE, OPTION)
+    wanted = {f"{secret} ({way})": needle for secret in secrets for way, needle in needles(secret).items()}
+    # The longest line of each key; the CA's also as it is without the passphrase.
+    key, ca_key = "/etc/backstage-postgresql-tls/server.key", ca_directory / "ca.key"
+    texts = {"server's key": controller.host.run("cat", key), "CA's key": ca_key.read_bytes()}
+    command = ["openssl", "pkey", "-in", str(ca_key), "-passin", "stdin"]
+    texts["CA's plain key"] = subprocess.run(
+        command, input=CA_PASSPHRASE.encode(), capture_output=True, check=True
+    ).stdout
+    for name, text in texts.items():
+        lines = [line for line in text.splitlines() if re.fullmatch(rb"[A-Za-z0-9+/=]+", line)]
+        wanted[name] = max(lines, key=len)
+    assert Search(controller, wanted, samples).found == {
+        (BACKUP_SECRETS, f"{PASSPHRASE} (clear)"),
+        (BACKUP_SECRETS, f"{OPTION} (clear)"),
+        (key, "server's key"),
+    }
+    assert controller.host.run("stat", "-c", "%a %U", BACKUP_SECRETS).decode().split() == ["600", "postgres"]
+    assert controller.host.run("stat", "-c", "%a %U", key).decode().split() == ["600", "postgres"]
+    assert b"ENCRYPTED" in ca_key.read_bytes()
+    assert ca_key.stat().st_mode & 0o777 == 0o600
 
 
 def test_no_password_is_anywhere_but_in_the_env_file(controller, samples):
