@@ -49,10 +49,9 @@ class Host:
         self.name, self.engine = name, engine
         self.place = f"/srv/{name}"
 
-    def create(self):
+    def create(self, image="devportal-test:trixie"):
         self.remove()
         command = ["docker", "run", "--detach", "--name", self.name, "--label", "devportal.backstage=test"]
-        image = "devportal-test:trixie"
         # Packages that were downloaded once are not downloaded again.
         command += ["--volume", f"devportal-apt-{self.name}:/var/cache/apt/archives"]
         if self.engine:
