@@ -11,8 +11,8 @@ import xml.etree.ElementTree
 
 LONGEST = 600
 MOST = 25
-# pytest's own lines, as molecule's log has them: each a string in a JSON list.
-_OF_PYTEST = re.compile(r'^\s*"?((?:FAILED|ERROR) \S+::.*|E  .*?)"?,?$', re.M)
+# pytest's own lines, as molecule's log has them: each a string in a list, of JSON or YAML.
+_OF_PYTEST = re.compile(r"""^\s*(?:- )?["']?((?:FAILED|ERROR) \S+::.*|E  .*?)["']?,?$""", re.M)
 _OF_ANSIBLE = re.compile(r"^(?:fatal: |\[ERROR\]: ).*$", re.M)
 
 

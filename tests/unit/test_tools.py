@@ -46,12 +46,13 @@ print(*failures.of_junit(pathlib.Path(sys.argv[2])), *failures.of_log(sys.stdin.
 """
 
 
-def test_the_end_of_a_run_repeats_what_failed(tmp_path):
+@pytest.mark.parametrize("item", ['    "{}",', "    - '{}'", "    - {}"])
+def test_the_end_of_a_run_repeats_what_failed(tmp_path, item):
     (tmp_path / "test_x.py").write_text("def test_a():\n    assert 1 == 2\n\ndef test_b(): pass\n", encoding="utf-8")
     report = tmp_path / "report.xml"
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}", "test_x.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    listed = "".join(f'    "{line}",\n' for line in done.stdout.splitlines())
+    listed = "".join(item.format(line) + "\n" for line in done.stdout.splitlines())
     log = f"TASK [Show the output]\n{listed}PLAY RECAP\n"
     command = [sys.executable, "-B", "-c", _REPORTED, str(ROOT / "tests" / "tools"), str(report)]
     shown = subprocess.run(command, input=log, capture_output=True, text=True, check=True).stdout.splitlines()
