@@ -626,7 +626,7 @@ def test_the_sqlite_files_of_an_earlier_file_are_named_once(run, app):
     app.write_text("backend: {database: {client: better-sqlite3, connection: {directory: ./db}}}\n")
     local = app.parent / "app-config.local.yaml"
     asked = {**LITERAL, "path": None, "config_files": [str(app), str(local)], "create": True}
-    said = [[text for text in warnings(run(**asked)) if "is not moved" in text] for _ in range(2)]
+    said = [[text for text in warnings(run(**asked)) if "is not moved" in text] for _run in range(2)]
     assert [len(texts) for texts in said] == [1, 0]
     assert said[0][0].startswith(f"{local}: The data in the SQLite files of ./db is not moved: ")
 

@@ -162,16 +162,20 @@ class Listed(Protocol):
     """What a list of clusters has of each."""
 
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """The major version."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name."""
 
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """Its TCP port."""
 
     @property
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """As pg_lsclusters(1) has it: online, down or with more words."""
 
 
 _Listed = TypeVar("_Listed", bound=Listed)
