@@ -412,4 +412,5 @@ def test_an_app_host_that_is_lost_halfway(site, uids):
     assert done.returncode == 0, done.stdout[-6000:]
     for portal in site.portals:
         assert "backstage_c" in portal.file(ENV_FILE).content_string
+    site.server.update(asked)
     assert site.uids() == uids
