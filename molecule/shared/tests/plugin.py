@@ -19,6 +19,8 @@ import sys
 import pytest
 import testinfra
 
+# Without colours, which molecule turns on when a person runs it.
+_PLAIN = {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
 _ASK = """
 import json, psycopg2, sys
 with psycopg2.connect(**json.loads(sys.argv[1])) as connection, connection.cursor() as cursor:
@@ -89,7 +91,7 @@ def started(playbook, **variables):
     command = [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), playbook]
     command += [f"--inventory={scenario}/inventory.yml", "--extra-vars", json.dumps(variables)]
     # Results in one line each, which no wrapping tears apart.
-    env = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    env = {**os.environ, **_PLAIN, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=scenario, env=env)
 
 
@@ -106,7 +108,8 @@ def call(wanted, module, **arguments):
     command = [str(pathlib.Path(sys.executable).with_name("ansible")), wanted["name"], "--one-line"]
     command += [f"--inventory={scenario}/inventory.yml", f"--module-name={module}"]
     command += [f"--args={json.dumps(arguments)}"] if arguments else []
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=scenario)
+    env = {**os.environ, **_PLAIN}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=scenario, env=env)
     assert "=>" in done.stdout, done.stdout + done.stderr
     shown, _arrow, result = done.stdout.partition("=>")
     return {**json.loads(result), "shown": shown}
