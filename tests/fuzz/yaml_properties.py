@@ -324,6 +324,8 @@ def _assert_refusal(sample: Sample, steps: Path, error: Exception) -> None:
             return
     if sample.text.startswith("\ufeff") and isinstance(sample.value, list):
         return  # npm yaml reads no list that stands directly behind the mark
+    if re.search(r"^#.*\n[ \t]*[^\n]*\n?[ \t]*[}\]]", sample.text, re.M) and "laid out" in str(error):
+        return  # the comment of a deleted entry, which npm yaml does not read above the brace
     if any(steps[:end] in sample.shared for end in range(1, len(steps) + 1)):
         return
     if any(steps[:end] in sample.pairs for end in range(1, len(steps))):

@@ -48,6 +48,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer i
 
 __all__ = ["MISSING", "Document", "Node", "Rules", "YamlPatchError"]
 
+_COMMENT_ABOVE_BRACE = re.compile(r"^#.*\n(?:[ \t]*(?:#.*)?\r?\n)*[ \t]*[}\]]", re.MULTILINE)
 # An edit that is pending: the method of Drafting, the number of the document, the arguments.
 _Operation = tuple[str, int, tuple[Any, ...]]
 
@@ -254,6 +255,11 @@ class Document:
         except YamlPatchError as error:
             raise _unproven(stream, editor.regions[0].start) from error
         _verify(stream, result, editor.regions)
+        if self._rules.version == "1.2" and _COMMENT_ABOVE_BRACE.search(body):
+            try:
+                Stream(body, rules=self._rules)  # npm yaml may not read what was the comment of a deleted entry
+            except YamlPatchError as error:
+                raise _unproven(stream, editor.regions[0].start) from error
         self._ends_in_new_block = self._ends_in_another_block(stream, result)
         self._body = body
         self._read(None)

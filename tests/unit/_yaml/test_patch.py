@@ -497,3 +497,11 @@ def test_a_question_mark_without_a_key():
     """Written behind it, a colon would make `?:`, which npm yaml reads as another key."""
     with pytest.raises(YamlPatchError):
         put("{a: 1,\n?\n}\n", ("",), 2)
+
+
+def test_a_comment_that_npm_yaml_would_not_read_above_a_brace():
+    """It was the comment of the entry that is deleted; what is left has to be read."""
+    document = Document("{\na: x,\n# above\nb: x\n}\n")
+    document.delete(("b",))
+    with pytest.raises(YamlPatchError, match="laid out"):
+        assert document.text
