@@ -119,7 +119,7 @@ class Debian:
         disabled = action == "start" and cluster.start == "disabled"
         if disabled:
             set_start(cluster, "manual")  # else pg_ctlcluster rejects it
-        log = self.watch(cluster)
+        log, begin = self.watch(cluster), time.time()
         try:
             for pause in (_RESTART_PAUSE, 0.0):
                 done = run(["pg_ctlcluster", *_redirection(cluster), str(cluster.version), cluster.name, action])
@@ -135,7 +135,7 @@ class Debian:
         finally:
             if disabled:
                 set_start(cluster, "disabled")
-        said = done.stderr.strip() or done.stdout.strip() or _journal(cluster)
+        said = done.stderr.strip() or done.stdout.strip() or _journal(cluster, begin)
         fallback = f"see {cluster.log_file} or `journalctl -u {cluster.unit}`"
         return "; ".join(log.reasons()) or (one_line(said) if said else fallback)
 
@@ -209,11 +209,12 @@ def _cluster(entry: Mapping[str, Any]) -> Cluster:
     )
 
 
-def _journal(cluster: Cluster) -> str:
-    """The last line of the unit, which ignores that its server does not start."""
+def _journal(cluster: Cluster, begin: float) -> str:
+    """The last line that the unit has logged since a time; the unit ignores that its server does not start."""
     if shutil.which("journalctl") is None:
         return ""
-    return run(["journalctl", "--quiet", "--output=cat", "--lines=1", f"--unit={cluster.unit}"]).stdout.strip()
+    since = [f"--unit={cluster.unit}", f"--since=@{begin:.6f}"]
+    return run(["journalctl", "--quiet", "--output=cat", "--lines=1", *since]).stdout.strip()
 
 
 def _include_file(directory: str, supervisor: str) -> str:
