@@ -131,7 +131,7 @@ class TestDatabases:
 
     @pytest.fixture
     def role(self, play, server, tmp_path):
-        """A function that runs the end of the role, and nothing else of it: the outcome of the tasks of databases.yml.
+        """A function that runs the end of the role: the outcome of the task that creates databases.
 
         `found` is what postgresql_config has returned, `keywords` are the play's.
         """
@@ -144,7 +144,7 @@ class TestDatabases:
             done = play(
                 str(path),
                 {"databases": {"db": {}}},
-                "--start-at-task=Create databases",
+                "--start-at-task=Configure the databases and the user of the monitoring",
                 *options,
                 backstage_postgresql_databases=self.NAMES,
                 backstage_postgresql_user="portal",

@@ -49,3 +49,26 @@ def test_logic_does_not_import_ansible(path: pathlib.Path) -> None:
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         assert not [name for name in names if name == "ansible" or name.startswith("ansible.")]
+
+
+def _shipped(module: str) -> set[str]:
+    """The files of module_utils that Ansible sends to a host with a module."""
+    found: set[str] = set()
+    todo = [UTILS.parent / "modules" / f"{module}.py"]
+    while todo:
+        for node in ast.walk(ast.parse(todo.pop().read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
+                folder = node.module.removeprefix(PACKAGE + "module_utils").lstrip(".").replace(".", "/")
+                for name in (folder, *(f"{folder}/{alias.name}".lstrip("/") for alias in node.names)):
+                    if (UTILS / f"{name}.py").is_file() and name not in found:
+                        found.add(name)
+                        todo.append(UTILS / f"{name}.py")
+    return found
+
+
+@pytest.mark.parametrize("module", ["backstage_database_info", "backstage_service"])
+def test_what_only_reads_yaml_does_not_ship_the_editor(module: str) -> None:
+    """A host compiles what it is sent, on every run."""
+    shipped = _shipped(module)
+    assert "_yaml/source" in shipped
+    assert not shipped & {"_yaml/patch", "_yaml/editor", "_yaml/draft", "_yaml/splices", "_yaml/writer", "_yaml/layout"}

@@ -28,7 +28,8 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files.env_dot
 from ansible_collections.devportal.backstage.plugins.module_utils._files.secret_names import REFERENCES
 
 with contextlib.suppress(ImportError):  # pyyaml.HAS_YAML tells
-    from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError
+    from ansible_collections.devportal.backstage.plugins.module_utils._yaml.faults import YamlPatchError
+    from ansible_collections.devportal.backstage.plugins.module_utils._yaml.source import Source
 
 Path = tuple[Union[str, int], ...]
 
@@ -336,12 +337,12 @@ def _read_file(path: str, environment: _Environment, reader: Ids | None) -> _Lay
     remedy = "Backstage does not start without it. Create the file, or correct the list of config files."
     file = _file(path, remedy, reader)
     layer = _Layer(os.path.basename(path), ids=file.ids)
-    tree, document = _parsed(path, file)
+    tree, source = _parsed(path, file)
     if tree is None:
         return layer
 
     def where(at: Path) -> str:
-        return _place_in(document, path, at)
+        return _place_in(source, path, at)
 
     base = _Base(os.path.dirname(path), file.ids, reader is not None)
     layer.data = _Transformation(layer, environment, os.path.dirname(file.path)).transform(tree, (), base, where)
@@ -350,19 +351,16 @@ def _read_file(path: str, environment: _Environment, reader: Ids | None) -> _Lay
     return layer
 
 
-def _place_in(document: Document | None, path: str, at: Path) -> str:
-    try:
-        node = document.find(at) if document else None
-    except YamlPatchError:  # behind an alias
-        node = None
-    return f"{path}:{node.line}" if node else path
+def _place_in(source: Source | None, path: str, at: Path) -> str:
+    line = source.line(at) if source else None
+    return f"{path}:{line}" if line else path
 
 
-def _parsed(path: str, file: owned.File, quoted: bool = True) -> tuple[Any, Document | None]:
-    """The tree that a file holds, and its document; without one where only Backstage's own reader can read it."""
+def _parsed(path: str, file: owned.File, quoted: bool = True) -> tuple[Any, Source | None]:
+    """The tree that a file holds, and its source; without one where only Backstage's own reader can read it."""
     try:
-        document = Document(file.data)
-        return document.tree, document
+        source = Source(file.data)
+        return source.tree, source
     except YamlPatchError as error:
         remedy = "Correct the file there."
         try:
@@ -509,10 +507,10 @@ class _Transformation:
         try:
             found = _file(file, _NAMED, base.ids)
             if suffix == ".json":
-                document = None
+                source = None
                 data = _json(found.data.decode("utf-8", "replace"))
             else:
-                data, document = _parsed(file, found, quoted=found.path.startswith(f"{self._home}/"))
+                data, source = _parsed(file, found, quoted=found.path.startswith(f"{self._home}/"))
         except ConfigLoaderError as error:
             raise wrong(f"$include: {error}") from error
         except ValueError as error:
@@ -524,7 +522,7 @@ class _Transformation:
             data = data.get(part, MISSING)
 
         def where(at: Path) -> str:
-            return _place_in(document, file, (*parts, *at[len(path) :]))
+            return _place_in(source, file, (*parts, *at[len(path) :]))
 
         if data is MISSING:
             return MISSING

@@ -36,13 +36,14 @@ import bisect
 import re
 from typing import Any
 
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml import dialect, reread
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml import reread
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.draft import MISSING, Drafting
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.editor import Editor, Region
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import END, STRICT, Rules, Stream
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.faults import YamlPatchError, place
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Path
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.source import Source, check_mark
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.splices import spliced
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer import checked
 
@@ -163,34 +164,12 @@ class Document:
         keep_tags: bool = False,
     ) -> None:
         self._rules, self._through_aliases, self._keep_tags = rules, through_aliases, keep_tags
-        self._original = _decoded(text)
-        self._bom = "\ufeff" if self._original.startswith("\ufeff") else ""
-        self._check_mark(self._original)
-        self._load(self._original[len(self._bom) :])
+        source = Source(text, rules)
+        self._original, self._bom, self._body = source.text, source.bom, source.body
+        self._eol, self._unterminated = source.eol, source.unterminated
         self._ends_in_new_block = False
         self._pending: list[_Operation] = []
-        stream = Stream(self._body, rules=self._rules)
-        if self._unterminated and stream.values and self._rules.version == "1.2":
-            dialect.check_last_line(stream)
-        self._read(stream)
-
-    def _check_mark(self, text: str) -> None:
-        if self._rules.version == "1.2" and _LIST_BEHIND_MARK.match(text):
-            raise YamlPatchError("a list, or a second mark, directly behind a byte order mark; remove the mark", 1, 1)
-
-    def _load(self, body: str) -> None:
-        if "\r" in body:
-            lone = re.search("\r(?!\n)", body)
-            if lone:
-                raise YamlPatchError(
-                    "a carriage return without a line feed, which Backstage takes for no line break; remove it",
-                    *place(body, lone.start()),
-                )
-        first = body.find("\n")
-        self._eol = "\r\n" if first > 0 and body[first - 1] == "\r" else "\n"
-        # npm yaml reads a last line without a break as if it had one; libyaml does not (block scalars differ).
-        self._unterminated = body != "" and not body.endswith("\n")
-        self._body = body + self._eol if self._unterminated else body
+        self._read(source.stream)
 
     def _read(self, stream: Stream | None) -> None:
         self._editor = Editor(stream, self._eol) if stream else None
@@ -416,7 +395,7 @@ class Document:
             needed = bare.endswith("\n") or (self._rules.version == "1.1" and self._ends_in_new_block)
             body = body if needed else bare
         if self._bom:
-            self._check_mark(self._bom + body)
+            check_mark(self._bom + body, self._rules)
         return self._bom + body
 
     @property
@@ -428,9 +407,6 @@ class Document:
     def changed(self) -> bool:
         """Whether the result differs from the input."""
         return self.text != self._original
-
-
-_LIST_BEHIND_MARK = re.compile("\ufeff(?:\ufeff|[ \t]*-(?:\\s|\\Z))")
 
 
 def _last_scalar(stream: Stream) -> tuple[str, Any]:
@@ -457,21 +433,6 @@ _STYLE_NAMES = {
     "-": "block",
     "[": "flow",
 }
-
-
-def _decoded(text: str | bytes) -> str:
-    try:
-        if isinstance(text, str):
-            text.encode()
-            return text
-        return text.decode()
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        column = error.start - (error.object.rfind(b"\n", 0, error.start) + 1) + 1
-        raise YamlPatchError("this is not UTF-8; save the file as UTF-8", line, column) from None
-    except UnicodeEncodeError as error:
-        message = "half of a surrogate pair, which is not a character"
-        raise YamlPatchError(message, *place(error.object, error.start)) from None
 
 
 def _checked_path(path: Path, root: bool = False) -> Path:
