@@ -13,6 +13,13 @@ options:
     description: Name of the stanza, pgBackRest's name for the cluster.
     type: str
     default: backstage
+  supervisor:
+    description:
+      - The cluster manager that runs the cluster. The repository is then one that all its members share, and members
+        other than the leader neither create the stanza nor take backups.
+      - Without it, a cluster that a manager runs is rejected.
+    type: str
+    choices: [patroni]
 requirements:
   - pgBackRest 2.45 or later
 """

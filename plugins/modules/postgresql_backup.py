@@ -147,11 +147,12 @@ def _settings(params):
         params["options"],
         params["secret_options"],
         {kind: params[f"schedule_{kind}"] for kind in backup_files.KINDS},
+        params["supervisor"] is not None,
     )
 
 
 def _run(params, settings, check):
-    _platform, cluster = chosen_cluster(params["version"], params["cluster"])
+    _platform, cluster = chosen_cluster(params["version"], params["cluster"], params["supervisor"])
     login = (params["login_user"], params["login_password"])
     backup_setup.check_archiving(cluster, settings.stanza, *login)
     setup = backup_setup.plan(settings, cluster, cluster.port)

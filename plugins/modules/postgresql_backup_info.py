@@ -114,7 +114,7 @@ def main() -> None:
 
 
 def _run(params):
-    _platform, cluster = chosen_cluster(params["version"], params["cluster"])
+    _platform, cluster = chosen_cluster(params["version"], params["cluster"], params["supervisor"])
     backups = PgBackRest(cluster, params["stanza"])
     now, record, repository = time.time(), read_record(RECORD), backups.info()
     problems = list(backup_report.repository_problems(repository, now, params["max_age"]))

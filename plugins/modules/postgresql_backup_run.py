@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def _run(params, check):
-    _platform, cluster = chosen_cluster(params["version"], params["cluster"])
+    _platform, cluster = chosen_cluster(params["version"], params["cluster"], params["supervisor"])
     backups = PgBackRest(cluster, params["stanza"])
     latest = backups.info().latest
     due = _is_due(latest, params["max_age"])

@@ -15,6 +15,9 @@ description:
   - With O(mode=in_place), stops the server, moves its data directory aside, restores, and starts the server. If the
     restore fails, the former data directory is in its place again. A run that follows an interrupted one does that
     first.
+  - With O(supervisor), the manager must be stopped on all members before O(mode=in_place), and the restored server is
+    left stopped for it. The file C(/var/lib/backstage-postgresql-backup/restore.json) is to be removed once the manager
+    has started it; until then, a repeated run leaves the restored cluster as it is.
   - With O(mode=remove_former), removes the data directories that restores have kept.
 author:
   - The devportal.backstage maintainers (@devportal)
@@ -102,12 +105,14 @@ import os
 from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import backup_report, restore
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.backup_options import (
     backup_argument_spec,
     reported_as_variables,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.pgbackrest import chosen_cluster, login_of
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.programs import run as run_program
 
 
 def main() -> None:
@@ -128,7 +133,7 @@ def main() -> None:
 
 
 def _test(params, check):
-    _platform, cluster = chosen_cluster(params["version"], params["cluster"])
+    _platform, cluster = chosen_cluster(params["version"], params["cluster"], params["supervisor"])
     login = login_of(cluster, params["login_user"], params["login_password"])
     if check:
         return {"changed": False, "msg": "The restore would be tested."}
@@ -142,22 +147,41 @@ def _test(params, check):
 
 
 def _in_place(params, check):
+    _require_stopped(params, check)
     target = backup_report.parse_target(params["restore_time"]) if params["restore_time"] else None
     interrupted = None if check else restore.undo_interrupted()
-    platform, cluster = chosen_cluster(params["version"], params["cluster"])
-    wanted = restore.Restore(platform, cluster, params["stanza"], target, params["timeout"])
+    platform, cluster = chosen_cluster(params["version"], params["cluster"], params["supervisor"])
+    stays_stopped = params["supervisor"] is not None
+    wanted = restore.Restore(
+        platform, cluster, params["stanza"], target, params["timeout"], stays_stopped=stays_stopped
+    )
     wanted.check()
     if check:
         return {"changed": True, "former": restore.former_directories(cluster), "msg": "The cluster would be restored."}
-    kept = wanted.run(bool(interrupted and interrupted["ran"]))
     moment = f"as it was at {wanted.target}" if target else "as the repository has it"
-    again = " An interrupted restore was undone first." if interrupted else ""
+    if wanted.was_done(interrupted):
+        kept, again = interrupted["former"], " An interrupted run has restored it."
+    else:
+        kept = wanted.run(bool(interrupted and interrupted["ran"]))
+        again = " An interrupted restore was undone first." if interrupted else ""
     message = f"The cluster is {moment}.{again} Its former data is kept in {kept}."
     return {"changed": True, "former": restore.former_directories(cluster), "msg": message}
 
 
+def _require_stopped(params, check):
+    """Reject to work under a cluster manager, which would start the former server again."""
+    if params["supervisor"] is None or check:
+        return
+    # Units that run are listed, and no others.
+    pattern = f"{params['supervisor']}@*-{params['cluster']}.service"
+    done = run_program(["systemctl", "list-units", "--plain", "--no-legend", "--state=active", pattern])
+    if done.stdout.strip():
+        unit = done.stdout.split()[0]
+        raise CollectionError(f"{unit}: it runs, and would start the server that is to be restored.", "Stop it.")
+
+
 def _remove_former(params, check):
-    _platform, cluster = chosen_cluster(params["version"], params["cluster"])
+    _platform, cluster = chosen_cluster(params["version"], params["cluster"], params["supervisor"])
     found = restore.remove_former(cluster, check)
     what = ("Would remove " if check else "Removed ") + ", ".join(found) if found else "No former data is kept"
     return {"changed": bool(found), "former": [] if not check else found, "msg": f"{what}."}

@@ -80,7 +80,7 @@ class Cluster:
     def __init__(self, wanted):
         self.ttl = int(wanted["backstage_postgresql_ha_ttl"])
         self.password = wanted["backstage_postgresql_password"]
-        self.addresses = {}
+        self.size = len(DATABASES)
 
     def login(self, host="127.0.0.1", database="postgres"):
         return {"host": host, "port": 5432, "user": "backstage", "password": self.password, "dbname": database}
@@ -106,10 +106,11 @@ class Cluster:
         members = self.members()
         roles = sorted(member["role"] for member in members.values())
         streaming = [name for name, member in members.items() if member["state"] == "streaming"]
-        return roles == ["leader", "replica", "sync_standby"] and len(streaming) == 2
+        replicas = self.size - 1
+        return roles == ["leader", *["replica"] * (replicas - 1), "sync_standby"] and len(streaming) == replicas
 
     def wait_healthy(self, seconds=300):
-        """Until one leads and two stream, one of them synchronously."""
+        """Until one leads and all others stream, one of them synchronously."""
         wait(self.is_healthy, seconds, self.members)
 
     def sql(self, query, host="", database="postgres"):
@@ -250,32 +251,43 @@ def reconnect(host, address):
     docker("network", "connect", "--ip", address, "--alias", host, SUBNET_NETWORK, PREFIX + host)
 
 
-def _command(playbook, inventory):
-    return [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), playbook, f"--inventory={inventory}"]
+def _command(playbook, inventory, variables):
+    program = str(pathlib.Path(sys.executable).with_name("ansible-playbook"))
+    return [program, playbook, f"--inventory={inventory}", "--extra-vars", json.dumps(variables)]
 
 
 def run_playbook(playbook, inventory):
     """Run a playbook with an inventory of its own; all output is in the result's stdout."""
-    command = _command(playbook, inventory)
+    command = _command(playbook, inventory, {})
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
 
-def killed_playbook(playbook, inventory, number):
-    """Kill a playbook and all its processes after the task of this number that changed something.
+# Tasks that change something and do not report it.
+_SILENT = ("Grant the functions of pg_rewind",)
+
+
+def killed_playbook(playbook, inventory, stop, **variables):
+    """Kill a playbook and all its processes after a task.
+
+    Args:
+        playbook, inventory: what runs where.
+        stop: a function of a task's name, and whether it changed something, that chooses the task.
+        variables: of the playbook.
 
     Returns:
         The name of that task; None where the playbook came to its end.
     """
-    command, task, changed = _command(playbook, inventory), "", 0
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
-    with subprocess.Popen(command, **options) as process:
-        counted = False
+    with subprocess.Popen(_command(playbook, inventory, variables), **options) as process:
+        task, changed, lines = "", False, []
         for line in process.stdout:
+            lines.append(line)
             if line.startswith(("TASK [", "RUNNING HANDLER [", "PLAY ")):
-                if counted and changed == number:
+                if stop(task, changed):
                     os.killpg(process.pid, signal.SIGKILL)
                     return task
-                task, counted = line.strip(" *\n"), False
-            elif line.startswith("changed: [") and not counted:
-                counted, changed = True, changed + 1
+                task, changed = line.strip(" *\n"), False
+            elif line.startswith("changed: [") or (line.startswith("ok: [") and any(name in task for name in _SILENT)):
+                changed = True
+    assert process.returncode == 0, "".join(lines)[-6000:]
     return None

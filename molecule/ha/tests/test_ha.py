@@ -460,6 +460,135 @@ def test_tls_is_turned_off_and_on(cluster, uids):
     assert cluster.wait_uids() == uids
 
 
+BACKUP = {
+    "backstage_postgresql_backup": True,
+    "backstage_postgresql_backup_repository": "/srv/backups/pgbackrest",
+    "backstage_postgresql_backup_passphrase": "backup secret",
+}
+MOMENT = "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00:00'"
+
+
+def _play(playbook, **variables):
+    done = play(f"devportal.backstage.{playbook}", **BACKUP, **variables)
+    assert done.returncode == 0, done.stdout[-6000:]
+    return done.stdout
+
+
+@long
+def test_backups_of_the_cluster(cluster):
+    shell("db1", "rm -rf /srv/backups/*")
+    own = f"{{{{ '/srv/backups/leader' if inventory_hostname == '{cluster.leader()}' else '/var/lib/own' }}}}"
+    done = play(SITE, **{**BACKUP, "backstage_postgresql_backup_repository": own})
+    assert done.returncode == 2
+    assert "/var/lib/own on this replica is not the repository of the leader." in done.stdout
+    with Writers(cluster) as writers:
+        _play("site")
+    figure(f"archiving turned on by a rolling restart: gap {writers.check():.1f} s, {writers.seen()}")
+    assert set(_recap(_play("site")).values()) == {(0, 0, 0)}
+    # Whoever leads, the repository is the same.
+    _play("switchover")
+    assert "was taken" in _play("backup")
+    assert "catalog entities are equal" in _play("restore_test")
+    _play("switchover")
+    # Whoever leads, it knows the test.
+    assert re.search(r"The latest backup .* old\. The last restore test was .* ago and passed\.", _play("verify"))
+
+
+@long
+def test_a_restore_to_a_point_in_time_is_killed_and_repeated(cluster, uids):
+    """After the last test."""
+    cluster.sql("CREATE TABLE public.moments AS SELECT generate_series(1, 100) AS number")
+    time.sleep(2)
+    moment = cluster.sql(MOMENT)[0]
+    time.sleep(2)
+    cluster.sql("DELETE FROM public.moments WHERE number > 10")
+    # So much that the restored member is further behind than Patroni's maximum_lag_on_failover.
+    cluster.sql("CREATE TABLE public.later AS SELECT generate_series(1, 500000) AS number")
+    wanted = {"backstage_postgresql_restore_confirmed": True, "backstage_postgresql_restore_time": moment}
+    # Killed when one member is restored, and nobody started.
+    last = "Remove the WAL position of the former leader from the DCS]"
+    inventory = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "inventory.yml"
+    restore = ("devportal.backstage.restore", inventory, lambda task, _changed: task.endswith(last))
+    assert killed_playbook(*restore, **BACKUP, **wanted)
+    done = play(SITE, **BACKUP)
+    assert done.returncode == 2
+    assert re.search(r"A restore of db\d was interrupted, and another member with the former data", done.stdout)
+    begin = time.monotonic()
+    assert "An interrupted run has restored it." in _play("restore", **wanted)
+    figure(f"restore of the cluster to a point in time, second run: {time.monotonic() - begin:.0f} s")
+    cluster.wait_healthy()
+    rows = "SELECT count(*), to_regclass('public.later') IS NULL FROM public.moments"
+    assert [cluster.sql(rows, host=host) for host in DATABASES] == [["100|t"]] * 3
+    assert cluster.wait_uids() == uids
+    assert "latest backup" in _play("verify")
+    former = "ls -d /var/lib/postgresql/17/main.before-restore-* 2>/dev/null"
+    assert len([host for host in DATABASES if shell(host, former, check=False)]) == 1
+    _play("restore", backstage_postgresql_restore_remove_former=True)
+    assert not [host for host in DATABASES if shell(host, former, check=False)]
+
+
+REMOVE_ETCD_MEMBER = f"""
+export ETCDCTL_API=3 ETCDCTL_ENDPOINTS="https://$(hostname -I | cut -d' ' -f1):2379"
+export ETCDCTL_CACERT={TLS}/ca.crt ETCDCTL_CERT={TLS}/server.crt ETCDCTL_KEY={TLS}/server.key
+etcdctl member remove "$(etcdctl member list | grep " $1," | cut -d, -f1)"
+"""
+MORE = {"db4": "10.213.15.14", "db5": "10.213.15.15"}
+
+
+def _inventory(path, databases, apps, variables):
+    groups = {"backstage_database": databases, "backstage": apps}
+    path.write_text(json.dumps({"all": {"children": groups, "vars": variables}}))
+    return path
+
+
+@pytest.fixture
+def five(cluster, tmp_path):
+    """An inventory with two more database hosts, which are removed at the end, as the guide describes."""
+    scenario = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+    whole = yaml.safe_load((scenario / "inventory.yml").read_text(encoding="utf-8"))["all"]
+    databases, apps = (whole["children"][name] for name in ("backstage_database", "backstage"))
+    hosts = {name: {"ansible_host": PREFIX + name, "container_address": address} for name, address in MORE.items()}
+    new = _inventory(tmp_path / "new.json", {**databases, "hosts": hosts}, {}, whole["vars"])
+    done = run_playbook(str(scenario.parent / "shared" / "create.yml"), new)
+    assert done.returncode == 0, done.stdout[-3000:]
+    databases["hosts"].update(hosts)
+    yield _inventory(tmp_path / "five.json", databases, apps, whole["vars"])
+    for host in MORE:
+        shell(host, "systemctl stop patroni@17-main")
+        wait(lambda: host not in cluster.members() and cluster.synchronous(), 4 * cluster.ttl, cluster.members)  # noqa: B023
+        shell("db1", REMOVE_ETCD_MEMBER, host)
+        docker("rm", "--force", "--volumes", PREFIX + host)
+    cluster.size = len(DATABASES)
+    cluster.wait_healthy()
+    done = play(SITE)
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+@long
+def test_five_hosts(cluster, uids, five):
+    """Two join by running the playbook again. Two of the five, the leader among them, are lost."""
+    with Writers(cluster) as writers:
+        done = run_playbook(SITE, five)
+        assert done.returncode == 0, done.stdout[-6000:]
+        cluster.size = len(DATABASES) + len(MORE)
+        cluster.wait_healthy()
+    figure(f"two hosts added: gap {writers.check():.1f} s, {writers.seen()}")
+    done = run_playbook(SITE, five)
+    assert set(_recap(done.stdout).values()) == {(0, 0, 0)}, done.stdout[-6000:]
+    done = run_playbook("devportal.backstage.verify", five)
+    assert done.returncode == 0, done.stdout[-6000:]
+    with Writers(cluster) as writers:
+        lost = [cluster.leader(), *(name for name, each in cluster.members().items() if each["role"] == "replica")][:2]
+        docker("kill", *(PREFIX + host for host in lost))
+        wait(lambda: cluster.leader() not in ("", *lost), 4 * cluster.ttl, cluster.members)
+        time.sleep(5)
+        for host in lost:
+            start_host(host)
+        cluster.wait_healthy()
+    figure(f"two of five hosts killed, the leader and {lost[1]}: gap {writers.check():.1f} s, {writers.seen()}")
+    assert cluster.wait_uids() == uids
+
+
 @pytest.fixture
 def single(cluster, tmp_path):
     """A function that leaves one host with a cluster of site.yml and 1000 rows, and two without any.
@@ -501,10 +630,12 @@ true
 """
 
 
+KEPT = "SELECT count(*), sum(number) FROM public.kept"
+
+
 def _converted(cluster):
     cluster.wait_healthy()
-    rows = "SELECT count(*), sum(number) FROM public.kept"
-    assert [cluster.sql(rows, host=host) for host in DATABASES] == [["1000|500500"]] * 3
+    assert [cluster.sql(KEPT, host=host) for host in DATABASES] == [["1000|500500"]] * 3
 
 
 def test_a_single_host_with_data_becomes_a_cluster(cluster, single):
@@ -515,18 +646,27 @@ def test_a_single_host_with_data_becomes_a_cluster(cluster, single):
 
 
 @long
-def test_a_conversion_that_is_killed_goes_on_with_the_next_run(cluster, single):
-    """After every third task that changes something; BOUNDARIES=1 for every one."""
-    step, number, killed = int(os.environ.get("BOUNDARIES") or 3), 1, "nothing"
-    while killed:
+def test_a_conversion_that_is_killed_after_each_change_goes_on(cluster, single):
+    """One conversion, killed after each task that changes something; each run goes on where the last one was killed.
+
+    BOUNDARIES=3 converts anew for every third of these tasks besides, with one kill each.
+    """
+    inventory, passed = single(), []
+    while killed := killed_playbook(SITE, inventory, lambda task, changed: changed and task not in passed):
+        passed.append(killed)
+        if shell("db1", "pg_lsclusters -h | grep -c ' online'", check=False) == "1":
+            assert cluster.sql(KEPT, host="db1") == ["1000|500500"], passed
+    figure(f"conversion killed {len(passed)} times: {'; '.join(passed)}")
+    assert len(passed) > 15
+    _converted(cluster)
+    for last in range(0, len(passed), int(os.environ.get("BOUNDARIES") or len(passed))):
         inventory = single()
-        killed = killed_playbook(SITE, inventory, number)
+        killed = killed_playbook(SITE, inventory, lambda task, changed: changed and task not in passed[:last])  # noqa: B023
+        assert killed
         done = run_playbook(SITE, inventory)
         assert done.returncode == 0, f"killed after {killed}: {done.stdout[-6000:]}"
         _converted(cluster)
-        if killed:
-            figure(f"killed after change {number}, {killed}: converted by the next run")
-        number += step
+        figure(f"killed after {killed}: converted by the next run")
     done = play(SITE)
     assert done.returncode == 0, done.stdout[-6000:]
 

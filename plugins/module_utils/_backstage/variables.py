@@ -83,14 +83,11 @@ def _pairs(values: Mapping[str, Any]) -> Iterable[str]:
         if values["backstage_postgresql_monitor_user"] in ("postgres", user, owner):
             yield "backstage_postgresql_monitor_user: is the superuser or Backstage's own. Choose another name."
     provider = values.get("backstage_database_provider", "packages")
-    if is_on(values.get("backstage_postgresql_backup")):
-        if provider != "packages":
-            yield (
-                f"backstage_postgresql_backup: is not supported with backstage_database_provider {provider}. "
-                "Set it to false."
-            )
-        elif is_on(values.get("backstage_postgresql_ha")):
-            yield "backstage_postgresql_backup: is not supported with backstage_postgresql_ha. Set it to false."
+    if is_on(values.get("backstage_postgresql_backup")) and provider != "packages":
+        yield (
+            f"backstage_postgresql_backup: is not supported with backstage_database_provider {provider}. "
+            "Set it to false."
+        )
     encrypted = is_on(values.get(_TLS))
     if encrypted and provider != "packages":
         yield (

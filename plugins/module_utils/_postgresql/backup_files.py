@@ -28,6 +28,8 @@ UNIT = "backstage-postgresql-backup"
 KINDS = ("full", "diff")
 CIPHER = "aes-256-cbc"
 _SFTP = (2, 46)  # the first version that has it
+# A data directory has this file while its server follows another one (PostgreSQL manual, "Standby Server Operation").
+STANDBY = "standby.signal"
 _HEADER = "# Written by Ansible, role devportal.backstage.backstage_postgresql_backup.\n"
 # What the role itself writes.
 _OURS = ("repo1-path", "repo1-cipher-type", "repo1-cipher-pass", "repo1-retention-full", "lock-path")
@@ -44,6 +46,7 @@ class BackupSettings:
         retention: how many full backups are kept.
         options, secret_options: further ones of pgBackRest's section `global`, name to value.
         schedules: the calendar expression of systemd by `KINDS`.
+        shared: whether the cluster has several members, each with these files, of which one leads.
     """
 
     stanza: str
@@ -53,6 +56,7 @@ class BackupSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
     secret_options: Mapping[str, Any] = field(default_factory=dict)
     schedules: Mapping[str, str] = field(default_factory=dict)
+    shared: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -177,8 +181,11 @@ def foreign_archiving(settings: Mapping[str, str | None], stanza: str) -> str:
     return settings.get("archive_library") or ("" if command in ours else command)
 
 
-def unit_texts(settings: BackupSettings, owner: str, program: str) -> dict[str, str]:
+def unit_texts(settings: BackupSettings, cluster: Cluster, program: str) -> dict[str, str]:
     """The service and its timers, by their paths."""
+    # Every member has the timers, and the leader takes the backups.
+    replica = os.path.join(cluster.data_directory, STANDBY).replace("%", "%%")
+    condition = f'ExecCondition=/usr/bin/test ! -e "{replica}"\n' if settings.shared else ""
     description = f"backup of the PostgreSQL cluster of Backstage (stanza {settings.stanza})"
     command = " ".join([program, *arguments(settings.stanza), "--type=%i", "backup"])
     texts = {
@@ -189,8 +196,8 @@ After=postgresql.service
 
 [Service]
 Type=oneshot
-User={owner}
-ExecStart={command}
+User={cluster.owner}
+{condition}ExecStart={command}
 Nice=10
 IOSchedulingClass=idle
 """

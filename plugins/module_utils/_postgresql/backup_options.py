@@ -22,7 +22,11 @@ _OF_PLAYBOOK = ("restore_time",)
 
 def backup_argument_spec() -> dict[str, dict[str, Any]]:
     """The argument spec that goes with the doc fragment `devportal.backstage.backup`."""
-    return {**cluster_argument_spec(), "stanza": {"type": "str", "default": "backstage"}}
+    return {
+        **cluster_argument_spec(),
+        "supervisor": {"type": "str", "choices": ["patroni"]},
+        "stanza": {"type": "str", "default": "backstage"},
+    }
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ def wanted_files(settings: backup_files.BackupSettings, cluster: Cluster, port: 
     """All files of the backups of a cluster."""
     owner = (cluster.uid, cluster.gid)
     program = shutil.which(PROGRAM, path="/usr/local/bin:/usr/bin:/bin") or f"/usr/bin/{PROGRAM}"
-    units = backup_files.unit_texts(settings, cluster.owner, program)
+    units = backup_files.unit_texts(settings, cluster, program)
     return [
         WantedFile(CONFIG, backup_files.config_text(settings, cluster, port), *owner, 0o640),
         WantedFile(SECRETS, backup_files.secrets_text(settings), *owner, 0o600, secret=True),
@@ -129,6 +129,11 @@ def _needed_stanza(settings: backup_files.BackupSettings, cluster: Cluster) -> s
         return "stanza-create"
     repository = PgBackRest(cluster, settings.stanza).info()
     if not repository.system and repository.code == backup_report.NO_STANZA:
+        if is_replica(cluster):
+            raise CollectionError(
+                f"O(repository): {settings.repository} on this replica is not the repository of the leader.",
+                "Mount the same file system on all members, or use an object store by O(options).",
+            )
         return "stanza-create"
     if repository.code not in (backup_report.OK, backup_report.NO_BACKUPS):
         raise CollectionError(
@@ -167,6 +172,11 @@ def apply(setup: Setup, settings: backup_files.BackupSettings, cluster: Cluster)
         # A timer computes its next time when it starts.
         _systemctl("restart", *_TIMERS)
     return step
+
+
+def is_replica(cluster: Cluster) -> bool:
+    """Whether the server follows another one."""
+    return os.path.lexists(os.path.join(cluster.data_directory, backup_files.STANDBY))
 
 
 def check_archiving(cluster: Cluster, stanza: str, user: str | None, password: str | None) -> None:

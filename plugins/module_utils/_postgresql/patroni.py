@@ -48,6 +48,8 @@ DCS_SETTINGS = frozenset(
     )
 )
 _PREFIX = "backstage_postgresql_ha"
+# Of the module postgresql_restore.
+_RESTORE_JOURNAL = "/var/lib/backstage-postgresql-backup/restore.json"
 # A line of Patroni's configuration file, once clients may connect with TLS only.
 ENCRYPTED = "# Clients connect with TLS only."
 
@@ -173,15 +175,16 @@ def cluster_state(answers: Mapping[str, Any], listings: Mapping[str, str], name:
 
     Args:
         answers: of each host the answer of `GET /cluster`; None where Patroni did not answer.
-        listings: of each host the lines of pg_lsclusters(1), the names of Patroni's configuration files, that of etcd's
-            data, and ENCRYPTED where a configuration file has it.
+        listings: of each host the lines of pg_lsclusters(1), the names of Patroni's configuration files, of etcd's data
+            and of the journal of an interrupted restore, and ENCRYPTED where a configuration file has it.
         name: the cluster's.
 
     Returns:
         `leader` (a name; empty where there is none), `managed` (hosts with a Patroni configuration), `with_data` (hosts
         with a cluster of this name), `cluster` (its `version` and `port`; empty where no host has it), `with_etcd` and
-        `without_etcd` (hosts with and without data of etcd), `encrypted` (whether clients may connect with TLS only),
-        and `seed`, the host whose data the cluster has or gets.
+        `without_etcd` (hosts with and without data of etcd), `restoring` (hosts with an interrupted restore),
+        `encrypted` (whether clients may connect with TLS only), and `seed`, the host whose data the cluster has or
+        gets.
     """
     members = [member for answer in answers.values() if answer for member in answer.get("members", [])]
     leaders = [member["name"] for member in members if member.get("role") == "leader"]
@@ -198,6 +201,7 @@ def cluster_state(answers: Mapping[str, Any], listings: Mapping[str, str], name:
         "cluster": found.get(seed, {}) or next((cluster for cluster in found.values() if cluster), {}),
         "with_etcd": with_etcd,
         "without_etcd": [host for host in listings if host not in with_etcd],
+        "restoring": [host for host, text in listings.items() if _RESTORE_JOURNAL in text.splitlines()],
         # That every app used TLS was seen before the first member had it; a run may have been killed after that.
         "encrypted": any(ENCRYPTED in text.splitlines() for text in listings.values()),
         "seed": seed,

@@ -37,14 +37,20 @@ NOT_YET = (*connection.NOT_YET, NOT_INSTALLED, "pgbackrest")
 RECORD = os.path.join(backup_files.STATE, "restore_test.json")
 
 
-def chosen_cluster(version: int | None, name: str) -> tuple[Platform, Cluster]:
+def chosen_cluster(version: int | None, name: str, supervisor: str | None = None) -> tuple[Platform, Cluster]:
     """The cluster of this name, which must be there.
+
+    Args:
+        version, name: of the cluster.
+        supervisor: the cluster manager that may run it.
 
     Raises:
         CollectionError: there is none, or several, or a cluster manager runs it.
     """
     platform = detect()
-    found = choose(platform.clusters(), platform.installed_versions(), version, name, False)
+    found = choose(
+        platform.clusters(), platform.installed_versions(), version, name, False, supervisor=supervisor or ""
+    )
     if isinstance(found, int):
         raise CollectionError(
             f"O(cluster): there is none named {name} on this host.", "Run the playbook devportal.backstage.site."

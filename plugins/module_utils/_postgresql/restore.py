@@ -202,7 +202,8 @@ def remove_former(cluster: Cluster, check: bool) -> list[str]:
 def undo_interrupted() -> Mapping[str, Any] | None:
     """Put the data directory that an interrupted restore kept in its place again.
 
-    Where a server runs on the restored one, the restore had come to its end, and nothing is moved.
+    Where a server runs on the restored one, the restore had come to its end, and nothing is moved; nor where the
+    journal says so, which is then kept.
 
     Returns:
         The journal of the one that was interrupted; None without one.
@@ -213,6 +214,8 @@ def undo_interrupted() -> Mapping[str, Any] | None:
     journal = read_record(JOURNAL)
     if journal is None:
         return None
+    if "restored" in journal:
+        return journal
     if os.path.lexists(journal["former"]) and not serves(journal["data"]):
         _put_former_in_place(journal)
     write_record(JOURNAL, None)
@@ -288,16 +291,25 @@ class Restore:
         stanza: pgBackRest's name for it.
         target: the point in time; None for the end of the WAL archive.
         seconds: that the recovery may take.
+        stays_stopped: whether a cluster manager starts the restored server.
     """
 
     def __init__(
-        self, platform: Platform, cluster: Cluster, stanza: str, target: datetime.datetime | None, seconds: float
+        self,
+        platform: Platform,
+        cluster: Cluster,
+        stanza: str,
+        target: datetime.datetime | None,
+        seconds: float,
+        *,
+        stays_stopped: bool = False,
     ) -> None:
         self._platform = platform
         self._cluster = cluster
         self._backups = PgBackRest(cluster, stanza)
         self._target = target
         self._seconds = seconds
+        self._stays_stopped = stays_stopped
 
     @property
     def target(self) -> str:
@@ -351,8 +363,23 @@ class Restore:
         except (CollectionError, OSError) as error:
             raise CollectionError(f"{error} {self._roll_back(journal)}") from error
         self._reset_target()
-        write_record(JOURNAL, None)
+        if self._stays_stopped:
+            self._stop()
+        # A member with the former data could lead until the manager has started this one, which ends the restore.
+        done = {**journal, "restored": self.target, "checkpoint": self._checkpoint()}
+        write_record(JOURNAL, done if self._stays_stopped else None)
         return former
+
+    def was_done(self, journal: Mapping[str, Any] | None) -> bool:
+        """Whether the run of this journal restored the cluster to the same target, and nothing was written since."""
+        return journal is not None and (journal.get("restored"), journal.get("checkpoint")) == (
+            self.target,
+            self._checkpoint(),
+        )
+
+    def _checkpoint(self) -> str:
+        control = control_data(self._cluster, self._cluster.data_directory)
+        return control.get("Latest checkpoint location", "")
 
     def _recover(self, former: str) -> None:
         log = LogTail(self._cluster.log_file, self._cluster.owner)

@@ -27,7 +27,7 @@ def test_the_passphrase_is_in_the_file_of_secrets_only():
     wanted = settings(passphrase=SECRET, secret_options={"repo1-s3-key-secret": "key"})
     wanted.check()
     config = backup_files.config_text(wanted, CLUSTER, 5433)
-    units = backup_files.unit_texts(wanted, "postgres", "/usr/bin/pgbackrest")
+    units = backup_files.unit_texts(wanted, CLUSTER, "/usr/bin/pgbackrest")
     for text in (config, *units.values(), *backup_files.archive_settings("backstage").values()):
         assert SECRET not in text
         assert "key" not in text.replace("key-", "")
@@ -42,6 +42,14 @@ def test_the_passphrase_is_in_the_file_of_secrets_only():
 def test_without_a_passphrase_there_is_no_file_of_secrets():
     assert backup_files.secrets_text(settings()) == ""
     assert "cipher" not in backup_files.config_text(settings(), CLUSTER, 5432)
+
+
+def test_the_leader_of_a_patroni_cluster_takes_the_backups():
+    service = "/etc/systemd/system/backstage-postgresql-backup@.service"
+    assert "ExecCondition" not in backup_files.unit_texts(settings(), CLUSTER, "/usr/bin/pgbackrest")[service]
+    member = make_cluster(17, data_directory="/srv/50% full/17")
+    text = backup_files.unit_texts(settings(shared=True), member, "/usr/bin/pgbackrest")[service]
+    assert '\nExecCondition=/usr/bin/test ! -e "/srv/50%% full/17/standby.signal"\nExecStart=' in text
 
 
 def test_options_of_several_values_and_booleans():

@@ -9,6 +9,7 @@ import json
 
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import patroni
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.restore import JOURNAL
 
 MEMBERS = {"db1": "10.0.0.1", "db2": "10.0.0.2", "db3": "10.0.0.3"}
 SECRETS = {"a_password": "one", "b_password": "two", "c_password": "secret 3"}
@@ -151,6 +152,14 @@ def test_clients_stay_encrypted_once_a_member_demands_it():
 def test_the_hosts_with_data_of_etcd():
     found = patroni.cluster_state(dict.fromkeys(MEMBERS), dict(zip(MEMBERS, [ETCD, "", ETCD])), "main")
     assert (found["with_etcd"], found["without_etcd"]) == (["db1", "db3"], ["db2"])
+
+
+def test_the_hosts_with_an_interrupted_restore():
+    journal = "/var/lib/backstage-postgresql-backup/restore.json\n"
+    listings = [LISTED + PATRONI, LISTED + PATRONI + journal, LISTED + PATRONI]
+    found = patroni.cluster_state(dict.fromkeys(MEMBERS), dict(zip(MEMBERS, listings)), "main")
+    assert found["restoring"] == ["db2"]
+    assert journal.strip() == JOURNAL
 
 
 def _etcd(**names):
