@@ -45,6 +45,14 @@ options:
   ca_cert:
     description: File on the host with the certificates of the authorities that the server's certificate may come from.
     type: path
+  ssl_cert:
+    description: File on the host with the client certificate, for a server that demands one besides the password.
+    type: path
+  ssl_key:
+    description:
+      - File on the host with the private key of O(ssl_cert), without passphrase.
+      - Only its owner may be able to read it. If root owns it, its group may, too.
+    type: path
   require_auth:
     description:
       - Authentication methods that the server may use when O(login_password) is sent over TCP, as libpq's

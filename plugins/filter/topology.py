@@ -17,6 +17,7 @@ class FilterModule:
         return {
             "database_connection": topology.connection,
             "database_app_hosts": topology.app_hosts,
+            "database_client_certificates": topology.client_certificates,
             "database_proxy_port": topology.proxy_port,
             "database_server_names": topology.server_names,
             "database_unencrypted_apps": topology.unencrypted_apps,

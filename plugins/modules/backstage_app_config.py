@@ -139,6 +139,28 @@ options:
         What O(database) sets there takes precedence.
       - "Default: C(connection.ssl) stays as it is."
     type: str
+  client_certificate:
+    description:
+      - Certificate that Backstage shows to the server, for a server that demands one besides the password. Sets
+        C(connection.ssl) with C(cert) and C(key). Backstage reads the files at its start.
+      - "Default: C(cert) and C(key) of C(connection.ssl) stay as they are."
+    type: dict
+    suboptions:
+      cert:
+        description: Path of the certificate on the host.
+        type: path
+        required: true
+      key:
+        description: Path of its private key on the host, without passphrase. Backstage must be able to read it.
+        type: path
+        required: true
+      state:
+        description:
+          - With V(present), O(ca) is required.
+          - V(absent) removes C(cert) and C(key) where they name these files, and then the files.
+        type: str
+        choices: [present, absent]
+        default: present
   state:
     description:
       - V(present) sets the connection to PostgreSQL.
@@ -341,6 +363,14 @@ def main() -> None:
             "password_file": {"type": "path", "default": "postgres-password", "no_log": False},
             "database": {"type": "dict", "default": {}, "no_log": True},
             "ca": {"type": "str"},
+            "client_certificate": {
+                "type": "dict",
+                "options": {
+                    "cert": {"type": "path", "required": True},
+                    "key": {"type": "path", "required": True, "no_log": False},
+                    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+                },
+            },
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "os_user": {"type": "str"},
             "create": {"type": "bool", "default": False},

@@ -91,6 +91,12 @@ options:
   ca_cert:
     description: With O(login_host), the file with the certificates of the authorities to trust.
     type: path
+  ssl_cert:
+    description: With O(login_host), the file with the client certificate, for a server that demands one.
+    type: path
+  ssl_key:
+    description: With O(login_host), the file with the private key of O(ssl_cert).
+    type: path
   channel_binding:
     description: With O(login_host), whether SCRAM is bound to TLS, as in M(devportal.backstage.postgresql_password).
     type: str
@@ -203,6 +209,11 @@ user:
   sample: backstage
 tls:
   description: Whether TLS is used.
+  returned: with O(directory), when it is known
+  type: bool
+  sample: false
+client_certificate:
+  description: Whether a client certificate is shown to the server.
   returned: with O(directory), when it is known
   type: bool
   sample: false
@@ -322,7 +333,7 @@ def _server(asked: dict) -> tuple[dict, check_report.Report]:
     login = database_target.Login(
         asked["login_host"], asked["login_port"], asked["login_user"], asked["login_db"], asked["login_password"]
     )
-    over = {name: asked[name] for name in ("ssl_mode", "ca_cert", "channel_binding")}
+    over = {name: asked[name] for name in ("ssl_mode", "ca_cert", "ssl_cert", "ssl_key", "channel_binding")}
     facts = {"client": "pg", "connection": login.url, "host": login.host, "port": login.port, "user": login.user}
     return facts, database_checks.check_login(login, _connect(asked), over)
 
@@ -355,6 +366,7 @@ def _app(asked: dict) -> tuple[dict, check_report.Report]:
             facts.update(
                 connection=login.url, host=login.host, port=login.port, user=login.user, tls=login.tls is not None
             )
+            facts["client_certificate"] = bool(login.tls and login.tls.client_certificate)
     except config_loader.ConfigLoaderError as error:
         if not report.checks:
             report.failed("configuration", str(error), "")
@@ -385,7 +397,8 @@ def main() -> None:
             "plugins": {"type": "list", "elements": "str", "default": []},
             "login_host": {"type": "str"},
             **{name: options[name] for name in ("login_port", "login_user", "login_password", "login_db")},
-            **{name: options[name] for name in ("ssl_mode", "ca_cert", "channel_binding", "require_auth")},
+            **{name: options[name] for name in ("ssl_mode", "ca_cert", "ssl_cert", "ssl_key")},
+            **{name: options[name] for name in ("channel_binding", "require_auth")},
             **{name: options[name] for name in ("os_user", "connect_timeout")},
             "scope": {"type": "str", "choices": ["app", "database"], "default": "app"},
             "fail_on_problem": {"type": "bool", "default": False},

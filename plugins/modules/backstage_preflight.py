@@ -134,6 +134,24 @@ options:
         description: A certificate that ends within this many days is renewed.
         type: int
         required: true
+      clients:
+        description: App hosts of which the server demands a client certificate.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          host:
+            description: Inventory name of the app host.
+            type: str
+            required: true
+          certificate:
+            description: Client certificate that the user gives, as PEM text or as a file on the control node.
+            type: str
+            default: ""
+          private_key:
+            description: Its private key, in the same form.
+            type: str
+            default: ""
   probe:
     description: Value of RV(probe) from another task of the same run, so that the host is not queried again.
     type: str

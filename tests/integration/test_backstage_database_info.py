@@ -263,7 +263,7 @@ def test_an_unset_variable_is_named_with_its_line(run_module, server, tmp_path):
     [
         ("backend: {database: {client: pg, connection: {type: rds, host: a}}}", "type is rds"),
         ("backend: {database: {client: mysql2, connection: {}}}", "The client is mysql2"),
-        ("backend: {database: {client: pg, connection: {user: a, ssl: {cert: a, key: b}}}}", "client certificate"),
+        ("backend: {database: {client: pg, connection: {user: a, ssl: {pfx: a}}}}", "client certificate"),
     ],
 )
 def test_what_it_cannot_tell_it_owns_up_to(run_module, tmp_path, text, words):

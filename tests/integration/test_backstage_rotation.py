@@ -334,7 +334,7 @@ def test_no_password_goes_to_a_server_that_backstage_would_not_trust(run_module,
         trusted = connection_of(app, password="the first secret", ssl={"ca": certificate.read_text()})
         for connection, words in (
             ({**trusted, "ssl": True}, "does not trust the TLS certificate"),
-            ({**trusted, "ssl": {**trusted["ssl"], "cert": "x"}}, "a client certificate"),
+            ({**trusted, "ssl": {**trusted["ssl"], "pfx": "x"}}, "a client certificate"),
         ):
             app.write(app.name, json.dumps({"backend": {"database": {"client": "pg", "connection": connection}}}))
             mark = len(server.read_log())

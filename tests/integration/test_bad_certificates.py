@@ -66,16 +66,54 @@ def bad(folder):
     }
 
 
+def bad_clients(folder):
+    """As `bad`, of database hosts whose only app host has been given a bad client certificate."""
+    client = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    server = [ExtendedKeyUsageOID.SERVER_AUTH]
+    readable = folder / "readable.key"
+
+    def of(certificate=None, key=None):
+        text = pem(CA.sign("portal", KEY, [], usages=client)) if certificate is None else certificate
+        values = {"certificate": text, "private_key": key_pem(KEY) if key is None else key}
+        return {f"{PREFIX}_client_{name}": value for name, value in values.items()}
+
+    return {
+        "expired": (of(pem(CA.sign("portal", KEY, [], start=-9, days=-1))), "The certificate expired on"),
+        "not yet valid": (of(pem(CA.sign("portal", KEY, [], start=2))), "The certificate is not valid before"),
+        "foreign": (of(pem(OTHER.sign("portal", KEY, []))), "which the CA certificate does not vouch for."),
+        "for servers": (of(pem(CA.sign("portal", KEY, [], usages=server))), "is not for a TLS client"),
+        "another key": (of(key=key_pem(CA.key)), "The private key does not belong to the certificate."),
+        "key with passphrase": (of(key=key_pem(KEY, b"secret")), "The private key has a passphrase."),
+        "key for everybody": (of(key=str(readable)), "other users can read the private key"),
+        "weak": (of(pem(CA.sign("portal", WEAK, [])), key_pem(WEAK)), "has a weak key of 1024 bits."),
+        "no PEM": (of("MIIB"), "is neither PEM text nor the absolute path"),
+        "missing": (of(key=""), "private_key of app_missing: required with"),
+    }
+
+
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     """The last result of each host, its sentence, and the tasks that ran, from one run of site.yml."""
     folder = tmp_path_factory.mktemp("bad")
     cases = bad(folder)
     hosts = {name.replace(" ", "_").replace("'", ""): case for name, case in cases.items()}
+    # For each bad client certificate a database host, and an app host that uses it.
+    demanded = {**given(), f"{PREFIX}_client_certificates": True}
+    apps = {}
+    for name, (variables, sentence) in bad_clients(folder).items():
+        host = f"client_{name.replace(' ', '_')}"
+        hosts[host] = (demanded, sentence)
+        app = host.replace("client_", "app_", 1)
+        apps[app] = {
+            **variables, f"{PREFIX}_client_certificates": True, "backstage_postgresql_host": host,
+            "backstage_app_config_directory": "/nowhere",
+        }  # fmt: skip
+    of_databases = {name: variables for name, (variables, _sentence) in hosts.items()}
     inventory = {
         "all": {"vars": GIVEN},
         "backstage_database": {"hosts": list(hosts)},
-        "_meta": {"hostvars": {name: variables for name, (variables, _sentence) in hosts.items()}},
+        "backstage": {"hosts": list(apps)},
+        "_meta": {"hostvars": {**of_databases, **apps}},
     }
     report, done = rejected(folder, inventory)
     last, reached = {}, set()

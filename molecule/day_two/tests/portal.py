@@ -70,11 +70,14 @@ class Portal:
             assert time.monotonic() < deadline, self.app.run("journalctl -u backstage -n 40 -o cat").stdout
             time.sleep(1)
 
-    def sql(self, query, database="backstage_plugin_catalog"):
-        """The rows of a query on the database host, as text."""
-        return ask(self.database, self.server, query, dbname=database)
+    def sql(self, query, database="backstage_plugin_catalog", **certificate):
+        """The rows of a query, as text: from the database host, or with a client certificate from the app host."""
+        if not certificate:
+            return ask(self.database, self.server, query, dbname=database)
+        login = {"host": self.server["ansible_host"], "sslmode": "require", "application_name": "the test"}
+        return ask(self.app, self.server, query, dbname=database, **login, **certificate)
 
-    def uids(self):
+    def uids(self, **certificate):
         """The entities of the catalog file by reference, with their uids, once Backstage and the database agree."""
         self.wait()
         deadline = time.monotonic() + PATIENCE
@@ -87,7 +90,7 @@ class Portal:
                 ]
                 for each in entities
             }
-            if found.keys() == ENTITIES and found == dict(row.split("|") for row in self.sql(query)):
+            if found.keys() == ENTITIES and found == dict(row.split("|") for row in self.sql(query, **certificate)):
                 return found
             assert time.monotonic() < deadline, found
             time.sleep(1)

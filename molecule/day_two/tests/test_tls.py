@@ -193,6 +193,104 @@ def test_a_certificate_of_another_ca_is_not_replaced_by_accident(portal, tmp_pat
     assert serial(portal) == before
 
 
+CERTIFIED = {"backstage_postgresql_tls_client_certificates": True}
+CLIENT = {"sslcert": f"{FILES}/client.crt", "sslkey": f"{FILES}/client.key"}
+SERIALS = """
+SELECT DISTINCT s.client_serial FROM pg_stat_activity a JOIN pg_stat_ssl s USING (pid)
+WHERE a.usename = 'backstage' AND a.client_addr IS NOT NULL AND a.application_name <> 'the test'
+"""
+
+
+def rules(portal):
+    """The rules of the portal's block."""
+    text = portal.database.check_output("cat /etc/postgresql/*/main/pg_hba.conf")
+    block = text.partition("# BEGIN devportal.backstage")[2].partition("# END")[0]
+    return [line for line in block.splitlines()[1:] if line and not line.startswith("#")]
+
+
+def serials(portal):
+    """Those of the certificates that Backstage showed in its sessions."""
+    query = "runuser -u postgres -- psql -XAtc %s"
+    return set(portal.database.check_output(query, " ".join(SERIALS.split())).splitlines())
+
+
+def client_serial(portal):
+    """Of the certificate in the file, as PostgreSQL shows it."""
+    text = portal.app.check_output(f"openssl x509 -noout -serial -in {FILES}/client.crt")
+    return str(int(text.partition("=")[2], 16))
+
+
+def test_client_certificates_are_demanded_once_every_app_has_one(portal):
+    done = portal.run(**CERTIFIED)
+    assert "PRIVATE KEY" not in done.stdout
+    text = portal.app.file("/srv/backstage/app-config.production.yaml").content_string
+    shown = f"        cert:\n          $file: {FILES}/client.crt\n        key:\n          $file: {FILES}/client.key\n"
+    assert text.count(BLOCK.replace("        rejectUnauthorized", f"{shown}        rejectUnauthorized")) == 1
+    demanded = "scram-sha-256\tclientcert=verify-ca"
+    assert rules(portal) == [
+        f"hostssl\tall\tall\tsamenet\t{demanded}",
+        f"hostssl\tall\tbackstage\tsamehost\t{demanded}",
+        "hostnossl\tall\tbackstage\tall\treject",
+        "hostssl\tall\tbackstage\tall\treject",
+    ]
+    key = portal.app.file(f"{FILES}/client.key")
+    assert (key.user, key.mode) == ("backstage", 0o600)
+    portal.wait()
+    assert serials(portal) == {client_serial(portal)}
+    assert portal.uids(**CLIENT).keys() == ENTITIES
+    # The key was created on the app host and is nowhere else.
+    line = key.content_string.splitlines()[1]
+    for host, there in ((portal.app, True), (portal.database, False)):
+        command = "grep -rlF --devices=skip -e %s /etc /var /root /srv /home /run /tmp /opt 2>/dev/null"
+        assert bool(host.run(command, line).stdout) is there
+    assert not [
+        path for path in CA_DIRECTORY.parent.rglob("*") if path.is_file() and line.encode() in path.read_bytes()
+    ]
+
+
+def test_a_client_without_a_certificate_is_rejected(portal):
+    login = {"host": portal.server["ansible_host"], "sslmode": "verify-full", "sslrootcert": f"{FILES}/ca.crt"}
+    assert ask(portal.app, portal.server, "SELECT 1", **login, **CLIENT) == ["1"]
+    for machine, address in ((portal.app, login["host"]), (portal.database, "127.0.0.1")):
+        with pytest.raises(AssertionError, match="requires a valid client certificate"):
+            ask(machine, portal.server, "SELECT 1", **{**login, "host": address})
+    # The server's own certificate is not one for clients.
+    own = {"sslcert": f"{FILES}/server.crt", "sslkey": f"{FILES}/server.key", "host": "127.0.0.1"}
+    with pytest.raises(AssertionError, match="alert unsupported certificate"):
+        ask(portal.database, portal.server, "SELECT 1", **{**login, **own})
+
+
+def test_a_second_run_with_client_certificates_changes_nothing(portal):
+    assert set(changed(portal.run(**CERTIFIED))) == {0}
+
+
+def test_a_client_certificate_is_renewed_and_no_connection_is_dropped(portal):
+    before, since = client_serial(portal), portal.app.check_output("date '+%Y-%m-%d %H:%M:%S'")
+    process = portal.app.check_output("systemctl show -P MainPID backstage")
+    done = portal.run("devportal.backstage.renew_certificates", backstage_postgresql_tls_renew=True, **CERTIFIED)
+    assert "reads its client certificate at its start" in done.stdout
+    assert client_serial(portal) != before
+    assert "onnection terminated" not in portal.app.check_output("journalctl -u backstage -o cat --since %s", since)
+    assert portal.app.check_output("systemctl show -P MainPID backstage") == process
+    # Backstage has read the former certificate at its start, and shows it in new connections, too.
+    assert portal.uids(**CLIENT).keys() == ENTITIES
+    assert serials(portal) <= {before}
+    # site.yml restarts a Backstage that is older than its files.
+    portal.run(**CERTIFIED)
+    assert portal.app.check_output("systemctl show -P MainPID backstage") != process
+    assert portal.uids(**CLIENT).keys() == ENTITIES
+    assert serials(portal) == {client_serial(portal)}
+
+
+def test_client_certificates_are_turned_off_again(portal):
+    portal.run()
+    assert rules(portal) == ["hostssl\tall\tall\tsamenet\tscram-sha-256", "hostnossl\tall\tbackstage\tall\treject"]
+    assert portal.app.file("/srv/backstage/app-config.production.yaml").content_string.count(BLOCK) == 1
+    assert portal.app.check_output(f"ls {FILES}").split() == ["ca.crt"]
+    assert portal.uids().keys() == ENTITIES
+    assert set(changed(portal.run())) == {0}
+
+
 def test_verify_shows_tls(portal):
     done = portal.run("devportal.backstage.verify")
     assert re.search(r"ok +tls +TLSv1\.[23], the certificate of the server is valid until 20[0-9-]+", done.stdout)

@@ -178,6 +178,7 @@ def test_tls_and_backups(controller, sampled, ca_directory):
     controller.variables = ca_directory.parent / "variables.json"
     wish = {
         "backstage_postgresql_tls": True,
+        "backstage_postgresql_tls_client_certificates": True,
         "backstage_postgresql_tls_ca_directory": str(ca_directory),
         "backstage_postgresql_tls_ca_passphrase": CA_PASSPHRASE,
         "backstage_postgresql_backup": True,
@@ -191,7 +192,8 @@ def test_tls_and_backups(controller, sampled, ca_directory):
         controller.variables.write_text(json.dumps({**wish, **renewed}))
         output = controller.play(f"devportal.backstage.{playbook}", login, ANSIBLE_PIPELINING="0")
         assert controller.code == 0, output[-3000:]
-    works(controller, login)
+    assert said(controller) == login[:2]
+    assert is_ready(controller)
 
 
 def test_no_secret_of_tls_and_backups_is_anywhere_else(controller, samples, ca_directory):
@@ -199,7 +201,9 @@ def test_no_secret_of_tls_and_backups_is_anywhere_else(controller, samples, ca_d
     wanted = {f"{secret} ({way})": needle for secret in secrets for way, needle in needles(secret).items()}
     # The longest line of each key; the CA's also as it is without the passphrase.
     key, ca_key = "/etc/backstage-postgresql-tls/server.key", ca_directory / "ca.key"
+    client_key = key.replace("server", "client")
     texts = {"server's key": controller.host.run("cat", key), "CA's key": ca_key.read_bytes()}
+    texts["client's key"] = controller.host.run("cat", client_key)
     command = ["openssl", "pkey", "-in", str(ca_key), "-passin", "stdin"]
     texts["CA's plain key"] = subprocess.run(
         command, input=CA_PASSPHRASE.encode(), capture_output=True, check=True
@@ -211,9 +215,11 @@ def test_no_secret_of_tls_and_backups_is_anywhere_else(controller, samples, ca_d
         (BACKUP_SECRETS, f"{PASSPHRASE} (clear)"),
         (BACKUP_SECRETS, f"{OPTION} (clear)"),
         (key, "server's key"),
+        (client_key, "client's key"),
     }
     assert controller.host.run("stat", "-c", "%a %U", BACKUP_SECRETS).decode().split() == ["600", "postgres"]
     assert controller.host.run("stat", "-c", "%a %U", key).decode().split() == ["600", "postgres"]
+    assert controller.host.run("stat", "-c", "%a %U", client_key).decode().split() == ["600", "backstage"]
     assert b"ENCRYPTED" in ca_key.read_bytes()
     assert ca_key.stat().st_mode & 0o777 == 0o600
 

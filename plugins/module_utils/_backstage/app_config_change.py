@@ -9,7 +9,7 @@ Private to this collection: its interface may change in any release.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -86,6 +86,7 @@ class AppConfigChange:
         self._has_password_file = self._present and options["credentials"] == "file"
         self._connection: dict[str, Data] = {}
         self._database: Mapping[str, Any] = {}
+        self._retired: Collection[str] = ()
         self._holds_secret = False
         self.warnings: list[str] = []
         self.result: dict[str, Any] = {"path": self.path, "removed": [], "tightened": [], "tracked": [], "exposed": []}
@@ -138,13 +139,30 @@ class AppConfigChange:
         options = self._options
         self._connection = self._wanted_connection()
         self._database = options["database"]
+        client = self._client_certificate()
         if options["ca"]:
             # What the user gives himself takes precedence.
-            self._database = database_block.merged({"connection": verified_tls(options["ca"])}, options["database"])
+            tls = {"connection": verified_tls(options["ca"], client)}
+            self._database = database_block.merged(tls, options["database"])
         check_database(options["database"])
         self._holds_secret = options["credentials"] == "literal" or any(
             secret_names.is_secret(path, value) for path, value in secret_names.leaves(options["database"])
         )
+
+    def _client_certificate(self) -> tuple[str, str] | None:
+        """The paths of the certificate and the key to show to the server; None for none."""
+        given = self._options["client_certificate"]
+        if given is None:
+            return None
+        if given["state"] == "absent":
+            self._retired = (given["cert"], given["key"])
+            return None
+        if not self._options["ca"]:
+            raise CollectionError(
+                "client_certificate: is shown with TLS only, and ca is not set.",
+                "Set ca to the certificate of the authority that signed the server's certificate.",
+            )
+        return given["cert"], given["key"]
 
     def _wanted_connection(self) -> dict[str, Data]:
         options = self._options
@@ -193,7 +211,7 @@ class AppConfigChange:
         before = file.data or b""
         with named(self.path):
             if self._present:
-                patched = database_block.present(before, self._connection, self._database)
+                patched = database_block.present(before, self._connection, self._database, self._retired)
             else:
                 patched = database_block.absent(before)
         self.result["removed"] = patched.removed
@@ -209,15 +227,20 @@ class AppConfigChange:
             self.warnings.append(f"{self.path}: has {file.links} hard links. The other names keep the old content.")
         if self._diff:
             self.result["diff"] = self._masked_diff(before, patched.data, secret_changed)
+        retired = [path for path in self._retired if owned.exists(path)]
         if not self._check_mode and (changed or secret_changed):
             self._write(file, patched.data if changed else None, rights, password_file if secret_changed else None)
+        if not self._check_mode:
+            for path in retired:
+                with replacement.edit(path) as certificate:
+                    certificate.remove()
         self.result["mode"] = f"{rights.mode:04o}"
         if self._present:
             self._report_effective_source(patched.was_postgresql)
-        return self._ended(self._sentence(changed, secret_changed), changed=changed or secret_changed)
+        message = self._sentence([self.path] * changed + [self._password_path] * secret_changed + retired)
+        return self._ended(message, changed=changed or secret_changed or bool(retired))
 
-    def _sentence(self, changed: bool, secret_changed: bool) -> str:
-        names = [self.path] * changed + [self._password_path] * secret_changed
+    def _sentence(self, names: list[str]) -> str:
         if not names:
             return f"{self.path} is up to date."
         was = "were" if len(names) > 1 else "was"

@@ -128,26 +128,34 @@ def by_literal(host: str, port: int, user: str, password: str) -> dict[str, Data
     return {"host": escape(host), "port": port, "user": escape(user), "password": escape(password)}
 
 
-def verified_tls(ca: str) -> dict[str, Data]:
+def verified_tls(ca: str, client: tuple[str, str] | None = None) -> dict[str, Data]:
     """Further settings of a connection: TLS, and the server's certificate has to be signed by an authority.
 
     Args:
         ca: certificates of the authority: PEM text, or the path of a file with them, as Backstage resolves it.
+        client: paths of the client's certificate and its key, to show to the server.
 
     Raises:
         CollectionError: neither a certificate nor a path.
     """
+    shown: dict[str, Data] = {}
+    for key, path in zip(("cert", "key"), client or ()):
+        shown[key] = {"$file": escape(path)}
+    return {"ssl": {"ca": _authority(ca), **shown, "rejectUnauthorized": True}}
+
+
+def _authority(ca: str) -> Data:
     if "PRIVATE KEY" in ca:
         raise CollectionError("ca: contains a private key.", "Give only the certificates of the authority.")
     if "-----BEGIN CERTIFICATE-----" in ca:
-        return {"ssl": {"ca": escape(ca), "rejectUnauthorized": True}}
+        return escape(ca)
     if not ca.strip() or "\n" in ca or "\0" in ca or "-----BEGIN" in ca:
         raise CollectionError(
             "ca: is neither the path of a file nor a PEM certificate.",
             "Give the path of the authority's certificate on the app host, or its text, which begins with "
             "-----BEGIN CERTIFICATE-----.",
         )
-    return {"ssl": {"ca": {"$file": escape(ca)}, "rejectUnauthorized": True}}
+    return {"$file": escape(ca)}
 
 
 def by_file(host: str, port: int, user: str, password_file: str) -> dict[str, Data]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -60,7 +60,12 @@ class Patched:
     was_postgresql: bool = field(default=False, compare=False)
 
 
-def present(data: bytes, connection: Mapping[str, Data], database: Mapping[str, Any] | None = None) -> Patched:
+def present(
+    data: bytes,
+    connection: Mapping[str, Data],
+    database: Mapping[str, Any] | None = None,
+    retired: Collection[str] = (),
+) -> Patched:
     """Give an app-config file the guide's "after": `client: pg` and the four connection settings.
 
     What stood there is treated by kind:
@@ -81,6 +86,7 @@ def present(data: bytes, connection: Mapping[str, Data], database: Mapping[str, 
         data: the file's content; empty for a new one.
         connection: from `by_variable`, `by_literal` or `by_file`.
         database: further keys, merged in depth as Backstage merges files; None as a value takes the key away.
+        retired: files of a client certificate and its key; `ssl.cert` and `ssl.key` that name them go.
 
     Raises:
         CollectionError: the file is not one that this can be done to; says where and why.
@@ -97,6 +103,7 @@ def present(data: bytes, connection: Mapping[str, Data], database: Mapping[str, 
     new["connection"] = _connection_after(document, old, connection, mode == "schema", patched)
     if database:
         new = merged(new, database)
+    new["connection"] = _without_files(new["connection"], retired, patched.removed)
     patched.warnings.extend(_left_over(new))
     patched.warnings.extend(plugin_connections.overriding(new.get("plugin")))
     patched.warnings.extend(sqlite_data(old))
@@ -332,6 +339,16 @@ def _same(old: Any, new: Any) -> bool:
     if isinstance(old, list) and isinstance(new, list):
         return len(old) == len(new) and all(map(_same, old, new))
     return type(old) is type(new) and bool(old == new)
+
+
+def _without_files(connection: Any, files: Collection[str], removed: list[str]) -> Any:
+    """A connection without the client certificate and the key that it takes from these files."""
+    ssl = connection.get("ssl") if isinstance(connection, dict) else None
+    if not isinstance(ssl, dict):
+        return connection
+    gone = [key for key in ("cert", "key") if ssl.get(key) in [{"$file": escape(file)} for file in files]]
+    removed.extend(f"backend.database.connection.ssl.{key}" for key in gone)
+    return {**connection, "ssl": {key: value for key, value in ssl.items() if key not in gone}}
 
 
 def _remove(mapping: dict[str, Any], key: str, where: str, removed: list[str]) -> None:

@@ -62,13 +62,15 @@ class Tls:
         verify: whether the certificate has to be trusted.
         ca: the authorities to trust, as PEM text; None: those of Node.
         more_authorities: a file with more of them (NODE_EXTRA_CA_CERTS).
-        client_certificate: whether the client shows one.
+        client_certificate: what the client shows, as the PEM texts of a certificate and its key; None for nothing.
+        unreadable: whether the client's certificate is given in a form that is not looked into here.
     """
 
     verify: bool
     ca: str | None = None
     more_authorities: str | None = None
-    client_certificate: bool = False
+    client_certificate: tuple[str, str] | None = field(default=None, repr=False)
+    unreadable: bool = False
 
 
 @dataclass(frozen=True)
@@ -356,7 +358,8 @@ class Target:
             verify=ssl.get("rejectUnauthorized") is not False,
             ca=authorities,
             more_authorities=None if authorities else self._environment.get("NODE_EXTRA_CA_CERTS"),
-            client_certificate="cert" in ssl or "pfx" in ssl,
+            client_certificate=_client_certificate(ssl),
+            unreadable="pfx" in ssl or "passphrase" in ssl or isinstance(ssl.get("cert"), list),
         )
 
     def explain(self, key: str) -> str:
@@ -401,6 +404,12 @@ class Target:
         keys = ("client", "connection", *(f"connection.{key}" for key in ("host", "port", "user", "password", "ssl")))
         found = {key: self._config.origin(f"{KEY}.{key}") for key in keys}
         return {key: str(origin) for key, origin in found.items() if origin}
+
+
+def _client_certificate(ssl: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The certificate and the key that Node.js shows; it does nothing with one of the two alone."""
+    certificate, key = ssl.get("cert"), ssl.get("key")
+    return (certificate, key) if isinstance(certificate, str) and isinstance(key, str) and certificate and key else None
 
 
 def _database(config: Config) -> ConfigReader:

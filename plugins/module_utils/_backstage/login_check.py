@@ -18,6 +18,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.li
 
 def login_options(login: Login) -> dict[str, Any]:
     """The connection options of module_utils/_postgresql/connection.py for a login."""
+    certificate, key = (login.tls and login.tls.client_certificate) or (None, None)
     return {
         "login_host": login.host,
         "login_port": login.port,
@@ -25,6 +26,8 @@ def login_options(login: Login) -> dict[str, Any]:
         "login_db": login.database,
         "login_password": login.password if login.text_password else None,
         "ssl_mode": "require" if login.tls else "disable",
+        "ssl_cert": certificate,
+        "ssl_key": key,
         # `tls_check` has seen that Backstage trusts the certificate, and a pooler has no channel binding.
         "channel_binding": "prefer",
     }
@@ -67,7 +70,7 @@ def login_failed(report: Report, login: Login, target: Target | None, error: Col
             + (", or set ensureExists to false." if target.mode == "schema" else "."),
         )
     else:
-        report.failed("tls" if reason == "tls" else "login", *login_problem(login, error))
+        report.failed("tls" if reason in ("tls", "client_certificate") else "login", *login_problem(login, error))
 
 
 def login_problem(login: Login, error: CollectionError) -> tuple[str, str]:
@@ -79,6 +82,11 @@ def login_problem(login: Login, error: CollectionError) -> tuple[str, str]:
 
 
 def _login_remedy(login: Login, reason: str, text: str) -> str:
+    if reason == "client_certificate":
+        return (
+            "Set ssl.cert and ssl.key of backend.database.connection to a valid client certificate of a CA that the "
+            "server trusts, and its key."
+        )
     if reason == "no_connect":
         return f"GRANT CONNECT ON DATABASE {as_identifier(login.database)} TO {as_identifier(login.user)}."
     if reason == "unreachable":

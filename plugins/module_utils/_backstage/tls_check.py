@@ -9,6 +9,7 @@ Private to this collection: its interface may change in any release.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import struct
@@ -16,9 +17,12 @@ import time
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.check_report import Check, Report, Stop
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_target import Login
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import client_certificate
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL manual, 55.7 Message Formats
 _TIMEOUT = 15.0  # seconds
+# What a server says about a client's certificate (RFC 8446, section 6.2).
+_REJECTED = re.compile(r"alert (unknown ca|(?:bad|unsupported) certificate|certificate (?:expired|revoked|unknown))")
 
 
 def tls_problem(login: Login) -> Check | None:
@@ -38,16 +42,18 @@ def check_tls(report: Report, login: Login) -> str:
     tls, where = login.tls, f"{login.host} port {login.port}"
     if tls is None or login.host.startswith("/"):
         return ""
-    if tls.client_certificate:
+    if tls.unreadable:
         report.unknown(
             "tls",
-            "Backstage shows a client certificate, which is not checked here.",
-            "Leave out ssl.cert of backend.database.connection, where the server does not ask for one.",
+            "Backstage shows a client certificate in a form that is not checked here.",
+            "Give ssl.cert, and ssl.key without passphrase, of backend.database.connection instead.",
         )
         raise Stop
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = tls.verify
     context.verify_mode = ssl.CERT_REQUIRED if tls.verify else ssl.CERT_NONE
+    if tls.client_certificate:
+        _show(report, context, tls.client_certificate)
     try:
         if tls.ca:
             # As in Node: a byte order mark and what is no PEM block are passed over, a broken block ends the reading.
@@ -81,11 +87,39 @@ def check_tls(report: Report, login: Login) -> str:
         )
         raise Stop from error
     except ssl.SSLError as error:
+        rejected = _REJECTED.search(str(error).lower().replace("_", " ")) if tls.client_certificate else None
+        if rejected:
+            report.failed(
+                "tls",
+                f"The server at {where} rejects the client certificate of Backstage: {rejected[1]}.",
+                "Set ssl.cert and ssl.key to a valid client certificate of a CA that the server trusts.",
+            )
+            raise Stop from error
         report.failed("tls", f"TLS with the server at {where} fails: {error.reason or error}.", "Look at the server.")
         raise Stop from error
     except OSError:
         # The login says it better.
         return ""
+
+
+def _show(report: Report, context: ssl.SSLContext, client: tuple[str, str]) -> None:
+    """Have the context show the client's certificate, as Node.js does."""
+    key = "ssl.cert and ssl.key of backend.database.connection"
+    certificate, private_key = client
+    problem = ""
+    if not client_certificate.is_pem(certificate) or not client_certificate.is_pem(private_key):
+        problem = "are not a certificate and a private key in PEM form"
+    else:
+        with client_certificate.as_files(certificate, private_key) as paths:
+            try:
+                # Without the last argument, OpenSSL would ask for a passphrase on the terminal.
+                context.load_cert_chain(*paths, password=lambda: "")
+            except (ssl.SSLError, ValueError) as error:
+                mismatch = "KEY_VALUES_MISMATCH" in str(error)
+                problem = "do not belong together" if mismatch else "cannot be used; a key must have no passphrase"
+    if problem:
+        report.failed("tls", f"{key} {problem}.", "Use a client certificate and the key that it was issued for.")
+        raise Stop
 
 
 def _agreed(wrapped: ssl.SSLSocket) -> str:

@@ -26,6 +26,8 @@ _ADDRESSES = ("backstage_app_config_host", "backstage_postgresql_host")
 # With a Patroni cluster, HAProxy on the app host leads to whichever member is the leader.
 _CLUSTER = "backstage_postgresql_ha"
 _TLS = "backstage_postgresql_tls"
+_CLIENTS = "backstage_postgresql_tls_client_certificates"
+_GIVEN = {name: f"backstage_postgresql_tls_client_{name}" for name in ("certificate", "private_key")}
 _PROXY_PORT = "backstage_postgresql_proxy_port"
 PROXY_PORT_BESIDE_SERVER = 5000  # where the app host is a member as well, whose server has the usual port
 
@@ -103,11 +105,14 @@ def ambiguous(app: str, groups: Groups, hostvars: HostVars) -> list[str]:
 
 
 def connection(app: str, groups: Groups, hostvars: HostVars) -> dict[str, Any]:
-    """How an app host reaches its database: `host`, `port`, `user`, `known`, `tls` and, if the provider set one, `ca`.
+    """How an app host reaches its database.
+
+    The keys are `host`, `port`, `user`, `known`, `tls`, `client_certificate` and, if the provider set one, `ca`.
 
     The provider's role sets them on its host, as the fact `backstage_database_connection`. Before that, port and user
     are PostgreSQL's own, and `known` is false. `host` is empty for a database outside the inventory. `tls` is whether
-    the server has a certificate of this collection, or will have one before the app host is configured.
+    the server has a certificate of this collection, or will have one before the app host is configured, and
+    `client_certificate` whether the server demands one of the app host as well.
     """
     server = database_host(app, groups, hostvars)
     # Without a database host in the inventory, a provider's role may have run on this host in the same play.
@@ -116,6 +121,7 @@ def connection(app: str, groups: Groups, hostvars: HostVars) -> dict[str, Any]:
     if _has_proxy(app, hostvars):
         user = fact.get("user") or hostvars[app].get("backstage_postgresql_user") or DEFAULT_USER
         found = {"host": _LOOPBACK, "port": proxy_port(app, groups, hostvars), "user": user, "known": True, "tls": tls}
+        found["client_certificate"] = False
         return {**found, "ca": fact["ca"]} if fact.get("ca") else found
     if server and server != app:
         host = hostvars[server].get("ansible_host") or server
@@ -127,6 +133,7 @@ def connection(app: str, groups: Groups, hostvars: HostVars) -> dict[str, Any]:
         "user": fact.get("user") or DEFAULT_USER,
         "known": bool(fact) or not server,
         "tls": tls,
+        "client_certificate": tls and _demands_certificates(server, hostvars),
     }
     return {**found, "ca": fact["ca"]} if fact.get("ca") else found
 
@@ -140,7 +147,32 @@ def server_names(server: str, groups: Groups, hostvars: HostVars) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _demands_certificates(server: str, hostvars: HostVars) -> bool:
+    return bool(server) and _is_true(hostvars[server].get(_CLIENTS, ""))
+
+
+def client_certificates(server: str, groups: Groups, hostvars: HostVars) -> list[dict[str, str]]:
+    """The app hosts of a database host, with the certificate and the key that the user gives for each; empty if none.
+
+    Without app hosts, or where the server demands no certificates of them, there are none.
+    """
+    if not _demands_certificates(server, hostvars):
+        return []
+    return [
+        {"host": app, **{key: str(hostvars[app].get(name) or "") for key, name in _GIVEN.items()}}
+        for app in app_hosts(server, groups, hostvars)
+    ]
+
+
 def unencrypted_apps(server: str, groups: Groups, hostvars: HostVars) -> list[str]:
-    """The app hosts of a database host whose login with their files was not seen to use TLS in this run."""
+    """The app hosts of a database host whose login with their files was not seen in this run to be as is demanded.
+
+    That is with TLS, and where the server demands it, with a client certificate.
+    """
+    demanded = ["tls"] + ["client_certificate"] * _demands_certificates(server, hostvars)
     checks = {app: hostvars[app].get(CHECK) for app in app_hosts(server, groups, hostvars)}
-    return [app for app, check in checks.items() if not (isinstance(check, Mapping) and check.get("tls") is True)]
+    return [
+        app
+        for app, check in checks.items()
+        if not (isinstance(check, Mapping) and all(check.get(name) is True for name in demanded))
+    ]

@@ -358,6 +358,8 @@ def _address_or_empty(value: Any) -> Iterable[str]:
 _ENDPOINT = pattern(r"[A-Za-z0-9.-]+:[0-9]{1,5}", "is not an address of etcd. Write it as host:port.")
 RULES: Mapping[str, Rule] = {
     "backstage_app_config_ca": authority,
+    "backstage_app_config_client_certificate": lambda value: path(value) if value else (),
+    "backstage_app_config_client_key": lambda value: path(value) if value else (),
     "backstage_app_config_credentials": lambda value: (),
     "backstage_app_config_database": lambda value: (),
     "backstage_app_config_directory": path,

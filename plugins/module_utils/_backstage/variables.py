@@ -73,6 +73,16 @@ def problems(values: Mapping[str, Any], options: Mapping[str, Option]) -> list[s
     return found + list(_pairs(values))
 
 
+def _client_certificate_pairs(values: Mapping[str, Any]) -> Iterable[str]:
+    name = f"{_TLS}_client_certificates"
+    if not is_on(values.get(name)):
+        return
+    if is_on(values.get("backstage_postgresql_ha")):
+        yield f"{name}: is not supported with backstage_postgresql_ha. Set it to false."
+    elif not is_on(values.get(_TLS)):
+        yield f"{name}: client certificates need TLS. Set {_TLS} to true, or {name} to false."
+
+
 def _pairs(values: Mapping[str, Any]) -> Iterable[str]:
     user, owner = values.get("backstage_postgresql_user"), values.get("backstage_postgresql_owner")
     if owner and user == owner:
@@ -94,6 +104,7 @@ def _pairs(values: Mapping[str, Any]) -> Iterable[str]:
             f"{_TLS}: the database of backstage_database_provider {provider} gets no certificate from this collection. "
             "Set it to false, and backstage_app_config_ca to the CA certificate of a server that has one."
         )
+    yield from _client_certificate_pairs(values)
     settings = values.get("backstage_postgresql_settings")
     if encrypted and isinstance(settings, Mapping):
         for name in sorted({str(name).lower() for name in settings} & set(_TLS_SETTINGS)):

@@ -18,7 +18,11 @@ from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files.accounts import acting_as, ids_of
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import authentication, session
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import (
+    authentication,
+    client_certificate,
+    session,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import (
     DEFAULT_PORT,
     PORT_RANGE,
@@ -34,8 +38,9 @@ SOCKET_DIRECTORIES = ("/var/run/postgresql", "/tmp")
 
 # The reasons that a CollectionError of `connect` has: `library` (psycopg2 is missing), `unreachable`, `os_user` (no
 # such user, or not root), `password` (a wrong one), `no_login` and `no_connect` (the password was right, but the user
-# may not), `refused` (any other answer of the server at login), `tls`, `channel_binding`, `peer` (a socket of somebody
-# else's), `method_` and the method that the server asked for, and `option` (what was given cannot be).
+# may not), `refused` (any other answer of the server at login), `tls`, `client_certificate` (none, or one that the
+# server rejects), `channel_binding`, `peer` (a socket of somebody else's), `method_` and the method that the server
+# asked for, and `option` (what was given cannot be).
 
 
 def connection_argument_spec() -> dict[str, dict[str, Any]]:
@@ -49,6 +54,8 @@ def connection_argument_spec() -> dict[str, dict[str, Any]]:
         "login_db": {"type": "str", "default": "postgres"},
         "ssl_mode": {"type": "str", "default": "prefer", "choices": list(SSL_MODES)},
         "ca_cert": {"type": "path"},
+        "ssl_cert": {"type": "path"},
+        "ssl_key": {"type": "path", "no_log": False},
         "require_auth": {"type": "str", "default": authentication.DEFAULT},
         "channel_binding": {"type": "str", "choices": list(CHANNEL_BINDINGS)},
         "connect_timeout": {"type": "int", "default": 15},
@@ -64,6 +71,7 @@ def connect(params: Mapping[str, Any], os_user: str | None = None, seconds: floa
 
     Args:
         params: the options of `connection_argument_spec`, but for `os_user`. What is left out or None has its default.
+            `ssl_cert` and `ssl_key` may be PEM text as well.
         os_user: who to be for the server's peer authentication, when this process is root and the connection goes
             through the socket. None: the OS user of the same name as `login_user`, where there is one.
         seconds: after which the connection is ended.
@@ -77,6 +85,11 @@ def connect(params: Mapping[str, Any], os_user: str | None = None, seconds: floa
     wanted: dict[str, Any] = {name: option.get("default") for name, option in connection_argument_spec().items()}
     wanted.update({name: value for name, value in params.items() if name in wanted and value is not None})
     _check(wanted)
+    with client_certificate.as_files(wanted["ssl_cert"], wanted["ssl_key"]) as (certificate, key):
+        return _connected({**wanted, "ssl_cert": certificate, "ssl_key": key}, os_user, seconds)
+
+
+def _connected(wanted: Mapping[str, Any], os_user: str | None, seconds: float) -> Any:
     psycopg2 = _psycopg2()
     libpq = psycopg2.extensions.libpq_version()
     host = _host(wanted)
@@ -132,6 +145,8 @@ def _settings(wanted: Mapping[str, Any], host: str, os_user: str | None, libpq: 
         "client_encoding": "UTF8",
         "application_name": "devportal.backstage",
         "passfile": "/nonexistent",  # /dev/null would do as well, but libpq warns of it on standard error
+        "sslcert": wanted["ssl_cert"],
+        "sslkey": wanted["ssl_key"],
     }
     if wanted["ca_cert"]:
         settings["sslrootcert"] = wanted["ca_cert"]
@@ -183,6 +198,7 @@ def _check(wanted: Mapping[str, Any]) -> None:
             raise CollectionError(
                 f"{name} holds a NUL character, which PostgreSQL cannot take.", "Remove it.", "option"
             )
+    client_certificate.check(wanted["ssl_cert"], wanted["ssl_key"])
     certificate = wanted["ca_cert"]
     if certificate and certificate != "system" and not os.access(certificate, os.R_OK):
         raise CollectionError(

@@ -105,6 +105,42 @@ _LOGIN_ERRORS = (
         "Turn on TLS there, or choose another ssl_mode.",
     ),
     (
+        r"requires a valid client certificate",
+        "client_certificate",
+        "The server at {where} demands a client certificate of {user}, and got none.",
+        "Set ssl_cert and ssl_key.",
+    ),
+    (
+        r"alert unknown ca",
+        "client_certificate",
+        "The server at {where} does not trust the CA of the client certificate ({text}).",
+        "Use a certificate of a CA in the server's ssl_ca_file.",
+    ),
+    (
+        r"alert certificate expired",
+        "client_certificate",
+        "The client certificate expired, and the server at {where} rejects it.",
+        "Renew it.",
+    ),
+    (
+        r"alert (unsupported|bad) certificate|alert certificate (unknown|revoked)",
+        "client_certificate",
+        "The server at {where} rejects the client certificate ({text}).",
+        "Use one that is valid now, not revoked, and issued for TLS clients.",
+    ),
+    (
+        r"key values mismatch",
+        "client_certificate",
+        "The private key does not belong to the client certificate.",
+        "Use the key that the certificate was issued for.",
+    ),
+    (
+        r"certificate present, but not private key|could not (load private key|read certificate) file|private key file",
+        "client_certificate",
+        "The client certificate or its private key cannot be read ({text}).",
+        "Use PEM files, and a key without passphrase that no other user can read.",
+    ),
+    (
         r'root certificate file ".*" does not exist|root certificate',
         "tls",
         "ssl_mode {ssl_mode} needs the certificate of the server's CA ({text}).",

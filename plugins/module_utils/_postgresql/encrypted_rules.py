@@ -6,6 +6,10 @@
 A rule of type `host` allows both kinds. Where such a rule is in force, apps may use it without TLS, so it stays until
 the caller requires encryption. Every other rule is `hostssl` from the start.
 
+A client's certificate is demanded in the same way, and later than encryption: no rule of a running server demands one
+before the caller requires it. A rule that demands one does not let the next rule decide about a client that has none,
+so one for the server's own host and one that rejects every other address of these users follow those of the portal.
+
 Source: the PostgreSQL manual, chapter "The pg_hba.conf File".
 
 Private to this collection: its interface may change in any release.
@@ -13,8 +17,10 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Callable
 
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_block import digest
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import AccessRule
@@ -51,24 +57,42 @@ def encrypted_rules(
     """
     in_force = {digest(line): line for line in present or ()}
     at_once = encryption.required or present is None
+    demanded = bool(encryption.client_certificate) and (at_once or _rejects(present or (), _ENCRYPTED))
     found: dict[tuple[object, ...], AccessRule] = {}
     waiting = []
     for rule in rules:
         wanted = _encrypted(rule, encryption) if rule.type == _BOTH else rule
         if wanted is not rule and not at_once:
-            stays = _as_in_force(rule, wanted, in_force)
+            stays = _as_in_force(rule, wanted, in_force, demanded)
             if stays:
                 wanted = stays
                 waiting.append(" ".join(rule.line().split("\t")))
         # The user may have given both types of one rule.
         found.setdefault(wanted.matches(), wanted)
-    reject = AccessRule(_UNENCRYPTED, "reject", ("all",), [_name(user) for user in encryption.users], "all")
-    rejects = any(line.split(b"\t", 1)[0] == b"hostnossl" and line.endswith(b"\treject") for line in present or ())
-    if at_once or rejects:
-        found.setdefault(reject.matches(), reject)
-    else:
+    last = []
+    if demanded:
+        last.append(_encrypted(_rule(encryption, _BOTH, "scram-sha-256", "samehost"), encryption))
+    if at_once or _rejects(present or (), _UNENCRYPTED):
+        last.append(_rule(encryption, _UNENCRYPTED, "reject", "all"))
+    if demanded:
+        last.append(_rule(encryption, _ENCRYPTED, "reject", "all"))
+    for rule in last:
+        found.setdefault(rule.matches(), rule)
+    if len(last) < (3 if encryption.client_certificate else 1):
         waiting.append(f"all rules that are not the portal's, for {', '.join(encryption.users)}")
     return list(found.values()), waiting
+
+
+def uncovered(rules: Sequence[AccessRule], addresses: Iterable[str], own: Callable[[str], bool]) -> list[str]:
+    """Those of the clients' addresses that no rule allows, once the rules of the portal alone decide about its users.
+
+    Args:
+        rules: of the portal.
+        addresses: IP addresses from which the users are connected.
+        own: whether an address is the server's own.
+    """
+    allowed = [rule.address or "" for rule in rules if rule.type in (_BOTH, _ENCRYPTED) and rule.method != "reject"]
+    return [each for each in addresses if not own(each) and not any(_covers(rule, each) for rule in allowed)]
 
 
 def encrypted_only(rules: Sequence[AccessRule]) -> list[AccessRule]:
@@ -81,20 +105,39 @@ def encrypted_only(rules: Sequence[AccessRule]) -> list[AccessRule]:
     return list(found.values())
 
 
+def _rule(encryption: Encryption, kind: str, method: str, address: str) -> AccessRule:
+    """A rule for all databases and the users of the portal."""
+    return AccessRule(kind, method, ("all",), [_name(user) for user in encryption.users], address)
+
+
+def _rejects(present: Iterable[bytes], kind: str) -> bool:
+    """Whether a rule of this type that rejects is in the portal's block."""
+    return any(line.split(b"\t", 1)[0] == kind.encode() and line.endswith(b"\treject") for line in present)
+
+
+def _covers(allowed: str, address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(allowed, strict=False)
+    except ValueError:
+        return allowed != "samehost"  # all, samenet, or a host name
+
+
 def _encrypted(rule: AccessRule, encryption: Encryption) -> AccessRule:
     more = {"clientcert": encryption.client_certificate} if encryption.client_certificate else {}
     return replace(rule, type=_ENCRYPTED, options={**more, **rule.options})
 
 
-def _as_in_force(rule: AccessRule, wanted: AccessRule, in_force: Mapping[bytes, bytes]) -> AccessRule | None:
+def _as_in_force(
+    rule: AccessRule, wanted: AccessRule, in_force: Mapping[bytes, bytes], demanded: bool
+) -> AccessRule | None:
     """The rule as it has to stay, where an app may depend on it; None where nothing keeps it from being `wanted`."""
     if digest(rule.line().encode()) in in_force:
         return rule
-    encrypted = replace(wanted, options=rule.options)
-    line = in_force.get(digest(encrypted.line().encode()))
-    # Apps encrypt, and have no certificate of their own yet.
-    demands_more = line is not None and "clientcert" in wanted.options and b"clientcert=" not in line
-    return encrypted if demands_more else None
+    present = in_force.get(digest(wanted.line().encode()), b"")
+    if demanded or wanted.options == rule.options or b"clientcert=" in present:
+        return None
+    # Apps encrypt, and may have no certificate of their own yet.
+    return replace(wanted, options=rule.options)
 
 
 def _name(user: str) -> str:

@@ -23,17 +23,26 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.co
 CLOCK_GRAIN = 0.01  # seconds; a file's time stamp comes from the kernel's coarse clock
 _SESSION = f"{session.OUTSIDE}; SET lc_messages TO 'C'"
 _LOADED = "SELECT extract(epoch FROM pg_catalog.pg_conf_load_time())::float8"
-_UNENCRYPTED = """
+_OF_USERS = """(u.rolname = ANY(%(users)s)
+       OR NOT u.rolsuper
+       AND EXISTS (SELECT FROM pg_catalog.pg_roles r
+                   WHERE r.rolname = ANY(%(roles)s) AND pg_catalog.pg_has_role(u.oid, r.oid, 'MEMBER')))"""
+_UNENCRYPTED = f"""
 SELECT a.usename, pg_catalog.host(a.client_addr), count(*)
 FROM pg_catalog.pg_stat_activity a
 JOIN pg_catalog.pg_stat_ssl s ON s.pid = a.pid
 JOIN pg_catalog.pg_roles u ON u.oid = a.usesysid
 WHERE a.client_addr IS NOT NULL AND (NOT s.ssl OR (%(certificates)s AND s.client_dn IS NULL))
-  AND (u.rolname = ANY(%(users)s)
-       OR NOT u.rolsuper
-       AND EXISTS (SELECT FROM pg_catalog.pg_roles r
-                   WHERE r.rolname = ANY(%(roles)s) AND pg_catalog.pg_has_role(u.oid, r.oid, 'MEMBER')))
+  AND {_OF_USERS}
 GROUP BY 1, 2 ORDER BY 1, 2
+"""
+_ADDRESSES = f"""
+SELECT DISTINCT pg_catalog.host(a.client_addr)
+FROM pg_catalog.pg_stat_activity a
+JOIN pg_catalog.pg_roles u ON u.oid = a.usesysid
+WHERE a.client_addr IS NOT NULL
+  AND {_OF_USERS}
+ORDER BY 1
 """
 _STATE = """
 SELECT json_build_object(
@@ -164,9 +173,20 @@ def query_unencrypted(
         certificates: whether a connection without the client's certificate is meant as well.
     """
     with _cursor(cluster, server, login) as cursor:
-        roles = [name[1:] for name in users if name.startswith("+")]
-        cursor.execute(_UNENCRYPTED, {"users": list(users), "roles": roles, "certificates": certificates})
+        cursor.execute(_UNENCRYPTED, {**_members(users), "certificates": certificates})
         return list(cursor.fetchall())
+
+
+def query_addresses(cluster: Cluster, server: Postmaster, login: Login, users: Sequence[str]) -> list[str]:
+    """The addresses from which users are connected over TCP; the arguments are those of `query_unencrypted`."""
+    with _cursor(cluster, server, login) as cursor:
+        cursor.execute(_ADDRESSES, _members(users))
+        return [address for (address,) in cursor.fetchall()]
+
+
+def _members(users: Sequence[str]) -> dict[str, list[str]]:
+    """The parameters of the queries for users, and for the members of roles."""
+    return {"users": list(users), "roles": [name[1:] for name in users if name.startswith("+")]}
 
 
 @contextlib.contextmanager

@@ -26,9 +26,22 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "names": {"type": "list", "elements": "str", "required": True},
     "days": {"type": "int", "required": True},
     "renew_days": {"type": "int", "required": True},
+    "clients": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "host": {"type": "str", "required": True},
+            "certificate": {"type": "str", "default": ""},
+            "private_key": {"type": "str", "default": "", "no_log": True},
+        },
+    },
 }
 _GIVEN = ("certificate", "private_key", "ca")
 _CA_WARNING_DAYS = 90
+
+
+_CLIENT = "client_"
 
 
 def pem_text(value: str, variable: str = "") -> str:
@@ -50,7 +63,7 @@ def pem_text(value: str, variable: str = "") -> str:
             "PEM text begins with -----BEGIN.",
         )
     try:
-        if variable == "private_key":
+        if variable.endswith("private_key"):
             _reject_readable(path, subject)
         with open(path, encoding="ascii", errors="replace") as stream:
             text = stream.read()
@@ -88,6 +101,7 @@ def problems(options: Mapping[str, Any], *, crypto: bool = True) -> list[str]:
             found.append(f"{' and '.join(missing)}: required with {PREFIX}_{given[0]}. Set it too.")
         else:
             found += _given_problems(options)
+            found += [problem for client in options["clients"] for problem in _client_problems(client, options["ca"])]
     elif not crypto:
         found.append(
             f"{PREFIX}: the collection community.crypto, which issues certificates, is not installed on the control "
@@ -95,7 +109,40 @@ def problems(options: Mapping[str, Any], *, crypto: bool = True) -> list[str]:
         )
     else:
         found += _own_ca_problems(options["ca_directory"], options["ca_passphrase"])
+    if not given:
+        found += [
+            f"{PREFIX}_{_CLIENT}{key} of {client['host']}: the CA on the control node issues the server's certificate, "
+            f"so it issues those of the clients as well. Remove it, or set {PREFIX}_certificate too."
+            for client in options["clients"]
+            for key in ("certificate", "private_key")
+            if client[key].strip()
+        ]
     return found
+
+
+def _client_problems(client: Mapping[str, str], ca: str) -> Iterable[str]:
+    """What is wrong with a certificate that the user gives for an app host."""
+    of, texts = f"of {client['host']}", {}
+    for key in ("certificate", "private_key"):
+        name = f"{_CLIENT}{key}"
+        if not client[key].strip():
+            required = f"required with {PREFIX}_{_CLIENT}certificates and {PREFIX}_certificate"
+            yield f"{PREFIX}_{name} {of}: {required}. Set it."
+            continue
+        try:
+            texts[key] = pem_text(client[key], name)
+        except CollectionError as error:
+            yield f"{error} ({of})"
+    if "certificate" not in texts or "private_key" not in texts:
+        return
+    try:
+        trusted = pem_text(ca, "ca")
+    except CollectionError:
+        return  # reported for the server
+    for problem in certificates.problems(
+        texts["certificate"], trusted, (), private_key=texts["private_key"], usages=("clientAuth",)
+    ):
+        yield f"{PREFIX}_{_CLIENT}certificate {of}: {problem}"
 
 
 def warnings(options: Mapping[str, Any]) -> list[str]:

@@ -31,6 +31,7 @@ def change(tmp_path):
         "password_file": "postgres-password",
         "database": {},
         "ca": None,
+        "client_certificate": None,
         "state": "present",
         "os_user": None,
         "create": False,
@@ -126,3 +127,46 @@ def test_tls_with_an_authority(change, tmp_path):
     assert "rejectUnauthorized: false" in path.read_text()
     with pytest.raises(CollectionError, match=r"^ca: "):
         change(ca="-----BEGIN PRIVATE KEY-----").apply()
+
+
+CLIENT = {"cert": "/etc/tls/client.crt", "key": "/etc/tls/client.key", "state": "present"}
+
+
+def test_a_client_certificate_comes_and_goes(change, tmp_path):
+    path = tmp_path / "app-config.yaml"
+    files = {key: str(tmp_path / f"client.{key}") for key in ("cert", "key")}
+    for name in files.values():
+        with open(name, "w", encoding="ascii") as file:
+            file.write("x")
+    shown = {**files, "state": "present"}
+    change(ca="ca.pem", client_certificate=shown).apply()
+    block = "".join(f"        {key}:\n          $file: {name}\n" for key, name in files.items())
+    assert (
+        f"      ssl:\n        ca:\n          $file: ca.pem\n{block}        rejectUnauthorized: true\n"
+        in path.read_text()
+    )
+    assert not change(ca="ca.pem", client_certificate=shown).apply()["changed"]
+    gone = {**shown, "state": "absent"}
+    preview = change(True, ca="ca.pem", client_certificate=gone).apply()
+    assert preview["changed"]
+    assert f"{path} and {files['cert']} and {files['key']} would be changed." in preview["msg"]
+    done = change(ca="ca.pem", client_certificate=gone).apply()
+    keys = [f"backend.database.connection.ssl.{key}" for key in ("cert", "key")]
+    assert (done["changed"], done["removed"]) == (True, keys)
+    assert "      ssl:\n        ca:\n          $file: ca.pem\n        rejectUnauthorized: true\n" in path.read_text()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["app-config.yaml"]
+    assert not change(ca="ca.pem", client_certificate=gone).apply()["changed"]
+
+
+def test_a_client_certificate_of_the_user_stays(change, tmp_path):
+    path = tmp_path / "app-config.yaml"
+    own = {"connection": {"ssl": {"cert": {"$file": "my.crt"}, "key": {"$file": "my.key"}}}}
+    change(ca="ca.pem", database=own).apply()
+    for more in ({}, {"client_certificate": {**CLIENT, "state": "absent"}}):
+        assert not change(ca="ca.pem", **more).apply()["changed"]
+    assert "$file: my.key" in path.read_text()
+
+
+def test_a_client_certificate_needs_an_authority(change):
+    with pytest.raises(CollectionError, match=r"^client_certificate: is shown with TLS only, and ca is not set"):
+        change(client_certificate=CLIENT).apply()

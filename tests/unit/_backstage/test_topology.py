@@ -136,6 +136,25 @@ def test_app_hosts_that_were_not_seen_to_encrypt():
     assert topology.unencrypted_apps("d", *inventory(["d"])) == []
 
 
+def test_app_hosts_that_need_a_client_certificate():
+    demanded = {"backstage_postgresql_tls": True, "backstage_postgresql_tls_client_certificates": "yes"}
+    given = {"backstage_postgresql_tls_client_certificate": "PEM", "backstage_postgresql_tls_client_private_key": "KEY"}
+    groups, hostvars = inventory(["d"], ["a", "b"], d=demanded, a=given)
+    assert topology.client_certificates("d", groups, hostvars) == [
+        {"host": "a", "certificate": "PEM", "private_key": "KEY"},
+        {"host": "b", "certificate": "", "private_key": ""},
+    ]
+    assert topology.client_certificates("d", *inventory(["d"], ["a"])) == []
+    assert topology.connection("a", groups, hostvars)["client_certificate"] is True
+    # Without TLS, and outside the inventory, there is none.
+    plain = inventory(["d"], ["a"], d={**demanded, "backstage_postgresql_tls": False})
+    assert topology.connection("a", *plain)["client_certificate"] is False
+    assert topology.connection("a", *inventory(apps=["a"], a=demanded))["client_certificate"] is False
+    hostvars["a"]["backstage_app_config_check"] = {"tls": True, "client_certificate": True}
+    hostvars["b"]["backstage_app_config_check"] = {"tls": True, "client_certificate": False}
+    assert topology.unencrypted_apps("d", groups, hostvars) == ["b"]
+
+
 HA = {"backstage_postgresql_ha": True, "backstage_postgresql_user": "backstage"}
 
 

@@ -97,6 +97,16 @@ def test_a_backup_needs_a_server_of_packages():
     assert variables.problems({"backstage_database_provider": "external"}, OPTIONS) == []
 
 
+def test_client_certificates_need_tls_and_a_server_of_their_own():
+    name = "backstage_postgresql_tls_client_certificates"
+    values = {name: True, "backstage_postgresql_tls": True}
+    assert variables.problems(values, OPTIONS) == []
+    (problem,) = variables.problems({name: True}, OPTIONS)
+    assert problem.startswith(f"{name}: client certificates need TLS.")
+    (problem,) = variables.problems({**values, "backstage_postgresql_ha": True}, OPTIONS)
+    assert problem == f"{name}: is not supported with backstage_postgresql_ha. Set it to false."
+
+
 def test_the_user_of_the_monitoring_has_a_password_and_a_name_of_its_own():
     values = {"backstage_postgresql_monitor_user": "exporter", "backstage_postgresql_user": "backstage"}
     (problem,) = variables.problems(values, OPTIONS)

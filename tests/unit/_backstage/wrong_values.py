@@ -26,6 +26,8 @@ _ENVIRONMENT = [*_NOT_DICTIONARIES, {"A B": "x"}, {"1A": "x"}, {"A": None}, {"A"
 WRONG = {
     "backstage_app_config_directory": [*NEVER_STRINGS, 5, *CHARACTERS, *_PATHS],
     "backstage_app_config_ca": [*NEVER_STRINGS, "a\nb", "a\0b", " ", "-----BEGIN PRIVATE KEY-----", "-----BEGIN X"],
+    "backstage_app_config_client_certificate": [*NEVER_STRINGS, *CHARACTERS, "client.crt"],
+    "backstage_app_config_client_key": [*NEVER_STRINGS, *CHARACTERS, "client.key"],
     "backstage_app_config_credentials": [*NEVER_STRINGS, "vault", "ENV", ""],
     "backstage_app_config_path": [*NEVER_STRINGS, *CHARACTERS],
     "backstage_app_config_files": [*_NOT_LISTS, [1], [None], [["a"]], ["a\nb"], [""]],
@@ -96,6 +98,9 @@ WRONG = {
     "backstage_postgresql_tls_days": [*_NOT_INTS, 0, -1],
     "backstage_postgresql_tls_renew_days": [*_NOT_INTS, -1],
     "backstage_postgresql_tls_renew": _NOT_BOOLS,
+    "backstage_postgresql_tls_client_certificates": _NOT_BOOLS,
+    "backstage_postgresql_tls_client_certificate": [*NEVER_STRINGS, "a\0b", "a\u202eb"],
+    "backstage_postgresql_tls_client_private_key": [*NEVER_STRINGS, "a\0b"],
     "backstage_postgresql_tls_usages": [*_NOT_LISTS, ["serverauth"], [{}]],
     "backstage_postgresql_tls_names": [*_NOT_LISTS, [""], ["a b"], ["db:5432"], [{}]],
     "backstage_postgresql_tls_certificate": [*NEVER_STRINGS, "a\0b", "a\u202eb"],
@@ -167,6 +172,8 @@ WRONG = {
 
 RIGHT = {
     "backstage_app_config_ca": ["", "/etc/ssl/ca.pem", "-----BEGIN CERTIFICATE-----\nM\n-----END CERTIFICATE-----"],
+    "backstage_app_config_client_certificate": ["", "/etc/ssl/client.pem"],
+    "backstage_app_config_client_key": ["", "/etc/ssl/private/client.pem"],
     "backstage_app_config_directory": ["/opt/backstage", "/srv/ü b", "~backstage/app"],
     "backstage_app_config_path": ["", "app-config.local.yaml", "/etc/x.yaml"],
     "backstage_app_config_files": [[], ["app-config.yaml", "/etc/x.yaml"]],

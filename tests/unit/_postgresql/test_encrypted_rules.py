@@ -10,6 +10,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.en
     Encryption,
     encrypted_only,
     encrypted_rules,
+    uncovered,
 )
 
 APP = "host\tall\tbackstage\t10.0.0.7/32\tscram-sha-256"
@@ -72,15 +73,44 @@ def test_another_user_of_the_same_portal_is_rejected_at_once():
     assert waiting == []
 
 
-def test_client_certificates_are_required_once_the_apps_have_them():
-    certified = f"{SSL}\tclientcert=verify-full"
-    assert after([APP], None, clientcert="verify-full") == ([certified, REJECT], [])
-    assert after([APP], [SSL, REJECT], clientcert="verify-full") == ([SSL, REJECT], [APP.replace("\t", " ")])
-    assert after([APP], [SSL, REJECT], clientcert="verify-full", required=True) == ([certified, REJECT], [])
-    assert after([APP], [certified, REJECT], clientcert="verify-full") == ([certified, REJECT], [])
-    assert after([APP], [APP], clientcert="verify-full")[0] == [APP]
-    # No certificate is demanded any more.
-    assert after([APP], [certified, REJECT]) == ([SSL, REJECT], [])
+CERTIFIED = f"{SSL}\tclientcert=verify-ca"
+OWN_HOST = CERTIFIED.replace("10.0.0.7/32", "samehost")
+CLOSED = [OWN_HOST, REJECT, REJECT.replace("hostnossl", "hostssl")]
+FIRST = APP.replace("\t", " ")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "present", "required", "expected", "waiting"),
+    [
+        # A new cluster has no client that could be cut off.
+        ([APP], None, False, [CERTIFIED, *CLOSED], []),
+        # Apps that encrypt have no certificate yet; nor may those that a new rule is for.
+        ([APP], [SSL, REJECT], False, [SSL, REJECT], [FIRST, DEFERRED]),
+        ([APP], [REJECT], False, [SSL, REJECT], [FIRST, DEFERRED]),
+        ([APP], [APP], False, [APP], [FIRST, DEFERRED]),
+        ([APP], [APP], True, [CERTIFIED, *CLOSED], []),
+        ([APP], [SSL, REJECT], True, [CERTIFIED, *CLOSED], []),
+        # Nothing flips back on the next run, and another app host has to have one at once.
+        ([APP], [CERTIFIED, *CLOSED], False, [CERTIFIED, *CLOSED], []),
+        ([APP, OTHER], [CERTIFIED, *CLOSED], False, [CERTIFIED, f"{OTHER_SSL}\tclientcert=verify-ca", *CLOSED], []),
+        # What the user writes himself counts: a tool without a certificate.
+        ([SSL, APP], [SSL, REJECT], True, [SSL, *CLOSED], []),
+    ],
+)
+def test_client_certificates_are_demanded_once_the_apps_have_them(wanted, present, required, expected, waiting):
+    assert after(wanted, present, clientcert="verify-ca", required=required) == (expected, waiting)
+
+
+def test_no_client_certificate_is_demanded_any_more():
+    assert after([APP], [CERTIFIED, *CLOSED]) == ([SSL, REJECT], [])
+
+
+def test_clients_that_the_rules_of_the_portal_do_not_allow():
+    rules = [rule(line) for line in (APP, "hostssl\tall\tall\t10.1.0.0/16\tscram-sha-256", PLAIN)]
+    rules += [rule("hostssl\tall\tall\tsamehost\tscram-sha-256"), rule("hostssl\tall\tall\tall\treject")]
+    addresses = ["10.0.0.7", "10.0.0.9", "10.1.2.3", "fd00::1", "192.0.2.1"]
+    assert uncovered(rules, addresses, lambda address: address == "192.0.2.1") == ["10.0.0.9", "fd00::1"]
+    assert uncovered([*rules, rule("host\tall\tall\tsamenet\tmd5")], addresses, lambda _address: False) == []
 
 
 def test_a_rule_is_recognised_however_it_is_written():

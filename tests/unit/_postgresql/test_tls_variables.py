@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import tls_variables
 from ansible_collections.devportal.backstage.tests.unit._postgresql.authorities import Authority, key_pem, pem
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 NAMES = ["db.example.com"]
 CA, OTHER = Authority(), Authority("Another")
@@ -48,6 +49,54 @@ def test_bad_variables(given, sentence):
     (found,) = problems(**given)
     assert sentence in found
     assert found.startswith("backstage_postgresql_tls_")
+
+
+CLIENT = {
+    "host": "portal",
+    "certificate": pem(CA.sign("portal", KEY, [], usages=[ExtendedKeyUsageOID.CLIENT_AUTH])),
+    "private_key": key_pem(KEY),
+}
+
+
+def test_good_client_certificates():
+    assert problems(**GIVEN, clients=[CLIENT]) == []
+    assert problems(clients=[{"host": "portal", "certificate": "", "private_key": ""}]) == []
+
+
+def signed(ca=CA, **more):
+    """The certificate of a client that is signed by a CA."""
+    return pem(ca.sign("portal", KEY, [], **more))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentences"),
+    [
+        ({"certificate": signed(start=-9, days=-1)}, ["The certificate expired on"]),
+        ({"certificate": signed(start=2)}, ["The certificate is not valid before"]),
+        ({"certificate": signed(OTHER)}, ["which the CA certificate does not vouch for."]),
+        ({"certificate": signed(usages=[ExtendedKeyUsageOID.SERVER_AUTH])}, ["is not for a TLS client"]),
+        ({"private_key": key_pem(CA.key)}, ["The private key does not belong to the certificate."]),
+        ({"private_key": key_pem(KEY, b"secret")}, ["The private key has a passphrase."]),
+        ({"certificate": "client.crt"}, ["certificate: is neither PEM text nor the absolute path"]),
+        (
+            {"certificate": "", "private_key": ""},
+            ["certificate of portal: required", "private_key of portal: required"],
+        ),
+    ],
+)
+def test_bad_client_certificates(given, sentences):
+    found = problems(**GIVEN, clients=[CLIENT, {**CLIENT, **given}])
+    assert len(found) == len(sentences)
+    for problem, sentence in zip(found, sentences):
+        assert sentence in problem
+        assert problem.startswith("backstage_postgresql_tls_client_")
+        assert "portal" in problem
+
+
+def test_a_client_certificate_beside_a_ca_of_ones_own():
+    found = problems(clients=[CLIENT])
+    assert len(found) == 2
+    assert all("the CA on the control node issues the server's certificate" in problem for problem in found)
 
 
 def test_files_on_the_control_node(tmp_path):
