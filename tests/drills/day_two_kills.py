@@ -6,9 +6,11 @@
 With the collection installed, and the image of the scenario recovery built:
     python tests/drills/day_two_kills.py [--points 24] [--seed 1]
 
-Each point: start a playbook, kill it when a task begins that was chosen at random (or, every second time, the module's
-process on the host while that task runs), run it again to its end, and look: the data is what it has to be, the version
-too, an unencrypted connection is rejected, no journal or scratch directory is left, and verify.yml succeeds.
+Each point: start a playbook, kill it when one of its tasks begins (or, every second time, the module's process on the
+host while that task runs), run it again to its end, and look: the data is what it has to be, the version too, an
+unencrypted connection is rejected, and one without a client certificate where they are demanded, no journal or scratch
+directory is left, and verify.yml succeeds. The points of a playbook are spread evenly over its tasks. Every point of
+site.yml turns the demand of client certificates on or off.
 """
 
 from __future__ import annotations
@@ -35,9 +37,14 @@ NOW = "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '
 # One after the other: each finds what the former left.
 STEPS = ("site", "renew_certificates", "backup", "restore_test", "restore", "upgrade", "roll_back")
 LOGIN = (
-    "import psycopg2, sys;"
-    "psycopg2.connect(host='127.0.0.1', user='backstage', password='secret', dbname='postgres', sslmode=sys.argv[1])"
+    "import json, psycopg2, sys;"
+    "psycopg2.connect(host='127.0.0.1', user='backstage', password='secret', dbname='postgres',"
+    " **json.loads(sys.argv[1]))"
 )
+TLS = "/etc/backstage-postgresql-tls"
+CLIENT = {"sslcert": f"{TLS}/client.crt", "sslkey": f"{TLS}/client.key"}
+# Tasks of a playbook before it has run once; what is more than there are kills nothing.
+GUESSES = {"renew_certificates": 45, "backup": 8, "restore_test": 8, "restore": 20, "upgrade": 60, "roll_back": 60}
 
 
 class Drill:
@@ -45,6 +52,7 @@ class Drill:
 
     def __init__(self, host, folder):
         self.host, self.folder, self.tasks, self.rows = host, folder, {}, 0
+        self.certified = False
 
     def inventory(self):
         variables = {
@@ -55,6 +63,7 @@ class Drill:
             "backstage_postgresql_password": "secret",
             "backstage_postgresql_tls": True,
             "backstage_postgresql_tls_ca_directory": str(self.folder / "ca"),
+            "backstage_postgresql_tls_client_certificates": self.certified,
             "backstage_postgresql_backup": True,
             "backstage_postgresql_backup_passphrase": PASSPHRASE,
             "backstage_postgresql_backup_schedule_full": "2099-01-01 01:00",
@@ -123,11 +132,13 @@ class Drill:
         )
         self.rows += count
 
-    def point(self, step, chance):
-        """Kill, run again, look; where it was killed."""
+    def point(self, step, share, module):
+        """Kill it at this share of its tasks, run it again, look; where it was killed."""
         self.write()
         playbook, variables = step, {}
-        if step == "renew_certificates":
+        if step == "site":
+            self.certified = not self.certified
+        elif step == "renew_certificates":
             variables = {"backstage_postgresql_tls_renew": True}
         elif step == "restore":
             moment = self.sql(NOW)
@@ -144,9 +155,9 @@ class Drill:
             self.rows = self.rows_before_upgrade
         elif step == "upgrade":
             self.rows_before_upgrade = self.rows
-        module = chance.random() < 0.5
-        last = self.tasks.get(step) or {"restore_test": 5, "backup": 5, "roll_back": 15}.get(step, 60)
-        task = self.kill(playbook, variables, chance.randint(1, last), module)
+        last = self.tasks.get(step) or GUESSES[step]
+        boundary = 1 + int(share * last)
+        task = self.kill(playbook, variables, boundary, module)
         text = self.complete(step, playbook, variables)
         if step == "roll_back":
             self.host.shell("pg_dropcluster --stop 17 main")
@@ -154,7 +165,8 @@ class Drill:
         if step == "restore":
             self.complete("remove", "restore", {"backstage_postgresql_restore_remove_former": True})
         self.look(step)
-        return f"{'module' if module else 'ansible-playbook'} at {task or 'its end'}", task is not None, text
+        where = f"{'module' if module else 'ansible-playbook'} at {boundary} of {last}: {task or 'its end'}"
+        return where, task is not None, text
 
     def look(self, step):
         """What has to be so after each step."""
@@ -163,14 +175,22 @@ class Drill:
         _equal(
             "rows", self.sql("SELECT count(*), count(*) FILTER (WHERE v <> md5(n::text)) FROM kept"), f"{self.rows}|0"
         )
-        kills.run("docker", "exec", NAME, "python3", "-c", LOGIN, "require")
-        plain = kills.run("docker", "exec", NAME, "python3", "-c", LOGIN, "disable", check=False)
-        _equal("plain login", "no encryption" in plain.stderr, True)
+        _equal("login", self.login(sslmode="require", **(CLIENT if self.certified else {})), "")
+        _equal("plain login", "no encryption" in self.login(sslmode="disable"), True)
+        bare = self.login(sslmode="require")
+        _equal("login without a certificate", "valid client certificate" in bare, self.certified)
+        files = self.host.shell(f"ls {TLS}").stdout.split()
+        _equal("files", files, ["ca.crt", *["client.crt", "client.key"] * self.certified, "server.crt", "server.key"])
         places = "/var/lib/postgresql/* /var/lib/backstage-postgresql-backup /etc/postgresql-common/pg_upgradecluster.d"
         left = self.host.shell(f"ls -A {places} 2>/dev/null || true").stdout
         _equal("left", re.findall(r"\S*(?:before-restore|restore-test$|restore\.json|\.part|devportal)\S*", left), [])
         self.host.shell("systemctl is-active --quiet backstage")
         self.complete("verify", "verify", {})
+
+    def login(self, **options):
+        """What a login of Backstage's user is answered; nothing where it works."""
+        command = ["docker", "exec", NAME, "python3", "-c", LOGIN, json.dumps(options)]
+        return kills.run(*command, check=False).stderr
 
 
 def _tasks(text):
@@ -194,6 +214,8 @@ def main():
     parser.add_argument("--points", type=int, default=int(os.environ.get("KILLS") or "24"))
     parser.add_argument("--seed", type=int, default=int(os.environ.get("DEVPORTAL_SEED") or "1"))
     asked = parser.parse_args()
+    rounds = -(-asked.points // len(STEPS))
+    # Where within its share of the tasks each point is.
     chance = random.Random(asked.seed)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="devportal-daytwokills-"))
     host = Host(NAME)
@@ -205,9 +227,11 @@ def main():
         host.shell("runuser -u postgres -- createdb backstage_data")
         drill.sql("CREATE TABLE kept (n int, v text)")
         for number in range(1, asked.points + 1):
-            step, start = STEPS[(number - 1) % len(STEPS)], time.monotonic()
+            turn, index = divmod(number - 1, len(STEPS))
+            start = time.monotonic()
+            step = STEPS[index]
             try:
-                where, hit, _text = drill.point(step, chance)
+                where, hit, _text = drill.point(step, (turn + chance.random()) / rounds, (turn + index) % 2 == 1)
                 hits, state = hits + hit, "ok"
             except (AssertionError, SystemExit, subprocess.TimeoutExpired) as error:
                 where, state = str(error), "FAILED"
