@@ -141,7 +141,7 @@ def verified_tls(ca: str, client: tuple[str, str] | None = None) -> dict[str, Da
     shown: dict[str, Data] = {}
     for key, path in zip(("cert", "key"), client or ()):
         shown[key] = {"$file": escape(path)}
-    return {"ssl": {"ca": _authority(ca), **shown, "rejectUnauthorized": True}}
+    return {"ssl": {"ca": _authority(ca), "rejectUnauthorized": True, **shown}}
 
 
 def _authority(ca: str) -> Data:

@@ -141,10 +141,8 @@ def test_a_client_certificate_comes_and_goes(change, tmp_path):
     shown = {**files, "state": "present"}
     change(ca="ca.pem", client_certificate=shown).apply()
     block = "".join(f"        {key}:\n          $file: {name}\n" for key, name in files.items())
-    assert (
-        f"      ssl:\n        ca:\n          $file: ca.pem\n{block}        rejectUnauthorized: true\n"
-        in path.read_text()
-    )
+    verified = "      ssl:\n        ca:\n          $file: ca.pem\n        rejectUnauthorized: true\n"
+    assert verified + block in path.read_text()
     assert not change(ca="ca.pem", client_certificate=shown).apply()["changed"]
     gone = {**shown, "state": "absent"}
     preview = change(True, ca="ca.pem", client_certificate=gone).apply()
@@ -153,7 +151,7 @@ def test_a_client_certificate_comes_and_goes(change, tmp_path):
     done = change(ca="ca.pem", client_certificate=gone).apply()
     keys = [f"backend.database.connection.ssl.{key}" for key in ("cert", "key")]
     assert (done["changed"], done["removed"]) == (True, keys)
-    assert "      ssl:\n        ca:\n          $file: ca.pem\n        rejectUnauthorized: true\n" in path.read_text()
+    assert verified in path.read_text()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["app-config.yaml"]
     assert not change(ca="ca.pem", client_certificate=gone).apply()["changed"]
 

@@ -103,7 +103,7 @@ def test_verified_tls():
     assert path == {"ssl": {"ca": {"$file": "/etc/ssl/certs/$${X}.pem"}, "rejectUnauthorized": True}}
     assert connection_settings.verified_tls(PEM) == {"ssl": {"ca": PEM, "rejectUnauthorized": True}}
     shown = connection_settings.verified_tls(PEM, ("/c.crt", "/c.key"))["ssl"]
-    assert shown == {"ca": PEM, "cert": {"$file": "/c.crt"}, "key": {"$file": "/c.key"}, "rejectUnauthorized": True}
+    assert shown == {"ca": PEM, "rejectUnauthorized": True, "cert": {"$file": "/c.crt"}, "key": {"$file": "/c.key"}}
 
 
 @pytest.mark.parametrize(
