@@ -16,6 +16,8 @@ import threading
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import tls_check
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_target import Login, Tls
+from ansible_collections.devportal.backstage.tests.unit._postgresql.authorities import Authority, key_pem, pem
+from cryptography.hazmat.primitives.asymmetric import ec
 from servers import self_signed
 
 # What stands in ssl.ca, where PEM is the server's certificate, and whether the server is then trusted.
@@ -92,6 +94,39 @@ def test_the_authorities_that_count(server, monkeypatch, ca):
 
 def test_a_server_that_no_default_authority_knows(server):
     assert re.search(r"as that of 127\.0\.0\.1: self.signed certificate\.$", problem(server, "").message)
+
+
+def test_a_server_that_rejects_the_client_certificate(tmp_path):
+    """With TLS 1.2 it does so in the handshake; later versions tell the login."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority, other = Authority(), Authority("Another CA")
+    with _Server(*self_signed(tmp_path)) as server:
+        server._context.maximum_version = ssl.TLSVersion.TLSv1_2
+        server._context.verify_mode = ssl.CERT_OPTIONAL
+        server._context.load_verify_locations(cadata=authority.pem)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for issuer, words in ((authority, None), (other, "rejects the client certificate of Backstage: unknown ca.")):
+            shown = pem(issuer.sign("portal", key, [])), key_pem(key)
+            tls = Tls(verify=False, client_certificate=shown)
+            found = tls_check.tls_problem(Login("127.0.0.1", server.port, "me", "mine", tls=tls))
+            assert (found and found.message.endswith(words)) if words else found is None, found
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "words"),
+    [
+        ("x", "y", "are not a certificate and a private key in PEM form."),
+        ("good", "other", "do not belong together."),
+        ("good", "locked", "cannot be used; a key must have no passphrase."),
+    ],
+)
+def test_a_client_certificate_that_node_could_not_use(certificate, key, words):
+    own, other = (ec.generate_private_key(ec.SECP256R1()) for _key in range(2))
+    texts = {"good": pem(Authority().sign("portal", own, [])), "other": key_pem(other), "locked": key_pem(own, b"x")}
+    tls = Tls(verify=False, client_certificate=(texts.get(certificate, certificate), texts.get(key, key)))
+    found = tls_check.tls_problem(Login("127.0.0.1", 1, "me", "mine", tls=tls))
+    assert found.message == f"ssl.cert and ssl.key of backend.database.connection {words}"
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="node is not on PATH")

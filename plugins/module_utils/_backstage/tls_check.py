@@ -16,7 +16,7 @@ import struct
 import time
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.check_report import Check, Report, Stop
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_target import Login
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_target import Login, Tls
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import client_certificate
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL manual, 55.7 Message Formats
@@ -49,22 +49,8 @@ def check_tls(report: Report, login: Login) -> str:
             "Give ssl.cert, and ssl.key without passphrase, of backend.database.connection instead.",
         )
         raise Stop
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = tls.verify
-    context.verify_mode = ssl.CERT_REQUIRED if tls.verify else ssl.CERT_NONE
-    if tls.client_certificate:
-        _show(report, context, tls.client_certificate)
+    context = _context(report, tls)
     try:
-        if tls.ca:
-            # As in Node: a byte order mark and what is no PEM block are passed over, a broken block ends the reading.
-            text = tls.ca.removeprefix("\ufeff").encode("ascii", "replace").decode()
-            with contextlib.suppress(ssl.SSLError):
-                context.load_verify_locations(cadata=text)
-        else:
-            context.load_default_certs()
-        if tls.more_authorities:
-            with contextlib.suppress(OSError):  # Node only warns of a file that it cannot use
-                context.load_verify_locations(cafile=tls.more_authorities)
         with socket.create_connection((login.host, login.port), _TIMEOUT) as plain:
             plain.sendall(_SSL_REQUEST)
             if plain.recv(1) != b"S":
@@ -87,19 +73,42 @@ def check_tls(report: Report, login: Login) -> str:
         )
         raise Stop from error
     except ssl.SSLError as error:
-        rejected = _REJECTED.search(str(error).lower().replace("_", " ")) if tls.client_certificate else None
-        if rejected:
-            report.failed(
-                "tls",
-                f"The server at {where} rejects the client certificate of Backstage: {rejected[1]}.",
-                "Set ssl.cert and ssl.key to a valid client certificate of a CA that the server trusts.",
-            )
-            raise Stop from error
-        report.failed("tls", f"TLS with the server at {where} fails: {error.reason or error}.", "Look at the server.")
+        report.failed("tls", *_fault(error, where, bool(tls.client_certificate)))
         raise Stop from error
     except OSError:
         # The login says it better.
         return ""
+
+
+def _context(report: Report, tls: Tls) -> ssl.SSLContext:
+    """What Node.js trusts and shows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = tls.verify
+    context.verify_mode = ssl.CERT_REQUIRED if tls.verify else ssl.CERT_NONE
+    if tls.client_certificate:
+        _show(report, context, tls.client_certificate)
+    if tls.ca:
+        # As in Node: a byte order mark and what is no PEM block are passed over, a broken block ends the reading.
+        text = tls.ca.removeprefix("\ufeff").encode("ascii", "replace").decode()
+        with contextlib.suppress(ssl.SSLError):
+            context.load_verify_locations(cadata=text)
+    else:
+        context.load_default_certs()
+    if tls.more_authorities:
+        with contextlib.suppress(OSError):  # Node only warns of a file that it cannot use
+            context.load_verify_locations(cafile=tls.more_authorities)
+    return context
+
+
+def _fault(error: ssl.SSLError, where: str, shown: bool) -> tuple[str, str]:
+    """What is wrong with a handshake in which Backstage trusts the server, and what to do."""
+    rejected = _REJECTED.search(str(error).lower().replace("_", " ")) if shown else None
+    if rejected:
+        return (
+            f"The server at {where} rejects the client certificate of Backstage: {rejected[1]}.",
+            "Set ssl.cert and ssl.key to a valid client certificate of a CA that the server trusts.",
+        )
+    return f"TLS with the server at {where} fails: {error.reason or error}.", "Look at the server."
 
 
 def _show(report: Report, context: ssl.SSLContext, client: tuple[str, str]) -> None:

@@ -47,8 +47,8 @@ def is_pem(value: str) -> bool:
 @contextlib.contextmanager
 def as_files(certificate: str | None, key: str | None) -> Iterator[tuple[str, str]]:
     """The paths of a certificate and its key, each given as a path or as PEM text, for as long as the context lasts."""
-    with contextlib.ExitStack() as stack:
-        yield tuple(stack.enter_context(_path(value)) for value in (certificate, key))  # type: ignore[misc]
+    with _path(certificate) as certificate_path, _path(key) as key_path:
+        yield certificate_path, key_path
 
 
 @contextlib.contextmanager
