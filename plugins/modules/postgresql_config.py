@@ -129,7 +129,12 @@ options:
     type: bool
     default: false
   client_certificates:
-    description: What V(host) rules demand of clients besides the password, as PostgreSQL's option C(clientcert).
+    description:
+      - What V(host) rules demand of clients besides the password, as PostgreSQL's option C(clientcert). Of use with
+        O(encrypted_users).
+      - On a running server it comes into force with O(require_encryption=true). From then on the rules of this portal
+        alone count for O(encrypted_users), with one more for the server's own host; other addresses are rejected. It
+        does not come into force, and a warning names the clients, while one is connected from such an address.
     type: str
     choices: [verify-ca, verify-full]
   start_at_boot:
