@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """As much of Backstage as a rotation sees: ready when it can log in with its variables, and become its role.
 
+It shows the client certificate that app-config names.
+
 A password with the word Broken in it works on the server, and still this never becomes ready.
 """
 
@@ -17,15 +19,19 @@ import psycopg2
 
 def ready():
     password = os.environ["POSTGRES_PASSWORD"]
+    with open("app-config.yaml", encoding="utf-8") as stream:
+        text = stream.read()
+    # Unlike Backstage, it reads them for each connection.
+    shown = {f"ssl{key}": path for key, path in re.findall(r"^ +(cert|key):\n +\$file: (\S+)", text, re.M)}
     connection = psycopg2.connect(
         host=os.environ["POSTGRES_HOST"],
         port=os.environ["POSTGRES_PORT"],
         user=os.environ["POSTGRES_USER"],
         password=password,
         dbname="postgres",
+        **shown,
     )
-    with open("app-config.yaml", encoding="utf-8") as stream:
-        role = re.search(r"^    role: (\S+)", stream.read(), re.M)
+    role = re.search(r"^    role: (\S+)", text, re.M)
     connection.cursor().execute(f"SET ROLE {role[1]}" if role else "SELECT 1")
     connection.close()
     return "Broken" not in password
