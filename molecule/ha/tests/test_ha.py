@@ -60,6 +60,26 @@ def uids(cluster):
     return cluster.wait_uids()
 
 
+def _whole():
+    """The scenario's inventory: its groups and its variables."""
+    path = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "inventory.yml"
+    whole = yaml.safe_load(path.read_text(encoding="utf-8"))["all"]
+    return whole["children"], whole["vars"]
+
+
+def _inventory(path, variables, **groups):
+    path.write_text(json.dumps({"all": {"children": groups, "vars": variables}}))
+    return path
+
+
+@pytest.fixture
+def three(tmp_path):
+    """An inventory of the three database hosts alone."""
+    groups, variables = _whole()
+    kept = {name: value for name, value in variables.items() if "app_config" not in name}
+    return _inventory(tmp_path / "three.json", kept, backstage_database=groups["backstage_database"])
+
+
 def _recap(text):
     lines = re.findall(r"^(\w+) +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", text, re.M)
     return {name: tuple(map(int, counts)) for name, *counts in lines}
@@ -262,13 +282,13 @@ def test_the_proxy_is_restarted(cluster, uids):
     assert cluster.wait_uids() == uids
 
 
-def test_a_replaced_host_joins_by_running_the_playbook(cluster, uids):
+def test_a_replaced_host_joins_by_running_the_playbook(cluster, uids, three):
     """Neither etcd nor PostgreSQL has its data there."""
     lost = next(name for name, member in cluster.members().items() if member["role"] == "replica")
     with Writers(cluster, visitor=False) as writers:
         shell(lost, "systemctl stop patroni@17-main etcd; rm -rf /var/lib/etcd/backstage /etc/patroni/17-main.yml")
         shell(lost, "pg_dropcluster 17 main || rm -rf /var/lib/postgresql/17/main /etc/postgresql/17/main")
-        done = play(SITE)
+        done = run_playbook(SITE, three)
         assert done.returncode == 0, done.stdout[-6000:]
         cluster.wait_healthy()
     figure(f"host replaced: gap {writers.check():.1f} s")
@@ -488,6 +508,9 @@ def test_backups_of_the_cluster(cluster):
     # Whoever leads, the repository is the same.
     _play("switchover")
     assert "was taken" in _play("backup")
+    unit = "backstage-postgresql-backup@diff"
+    results = {host: shell(host, f"systemctl start {unit}; systemctl show -P Result {unit}") for host in DATABASES}
+    assert results == {host: "success" if host == cluster.leader() else "exec-condition" for host in DATABASES}
     assert "catalog entities are equal" in _play("restore_test")
     _play("switchover")
     # Whoever leads, it knows the test.
@@ -535,24 +558,17 @@ etcdctl member remove "$(etcdctl member list | grep " $1," | cut -d, -f1)"
 MORE = {"db4": "10.213.15.14", "db5": "10.213.15.15"}
 
 
-def _inventory(path, databases, apps, variables):
-    groups = {"backstage_database": databases, "backstage": apps}
-    path.write_text(json.dumps({"all": {"children": groups, "vars": variables}}))
-    return path
-
-
 @pytest.fixture
 def five(cluster, tmp_path):
     """An inventory with two more database hosts, which are removed at the end, as the guide describes."""
-    scenario = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
-    whole = yaml.safe_load((scenario / "inventory.yml").read_text(encoding="utf-8"))["all"]
-    databases, apps = (whole["children"][name] for name in ("backstage_database", "backstage"))
+    groups, variables = _whole()
     hosts = {name: {"ansible_host": PREFIX + name, "container_address": address} for name, address in MORE.items()}
-    new = _inventory(tmp_path / "new.json", {**databases, "hosts": hosts}, {}, whole["vars"])
-    done = run_playbook(str(scenario.parent / "shared" / "create.yml"), new)
+    new = _inventory(tmp_path / "new.json", variables, backstage_database={"hosts": hosts})
+    create = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]).parent / "shared" / "create.yml"
+    done = run_playbook(str(create), new)
     assert done.returncode == 0, done.stdout[-3000:]
-    databases["hosts"].update(hosts)
-    yield _inventory(tmp_path / "five.json", databases, apps, whole["vars"])
+    groups["backstage_database"]["hosts"].update(hosts)
+    yield _inventory(tmp_path / "five.json", variables, **groups)
     for host in MORE:
         shell(host, "systemctl stop patroni@17-main")
         wait(lambda: host not in cluster.members() and cluster.synchronous(), 4 * cluster.ttl, cluster.members)  # noqa: B023
@@ -590,19 +606,12 @@ def test_five_hosts(cluster, uids, five):
 
 
 @pytest.fixture
-def single(cluster, tmp_path):
-    """A function that leaves one host with a cluster of site.yml and 1000 rows, and two without any.
-
-    It returns an inventory of these three hosts alone.
-    """
-    scenario = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
-    whole = yaml.safe_load((scenario / "inventory.yml").read_text(encoding="utf-8"))["all"]
-    databases = whole["children"]["backstage_database"]
-
-    def inventory(name, group, variables):
-        path = tmp_path / name
-        path.write_text(json.dumps({"all": {"children": {"backstage_database": group}, "vars": variables}}))
-        return path
+def single(cluster, three, tmp_path):
+    """A function that leaves one host with a cluster of site.yml and 1000 rows, and two without any."""
+    groups, variables = _whole()
+    kept = {name: value for name, value in variables.items() if "app_config" not in name and "_ha" not in name}
+    hosts = {"db1": groups["backstage_database"]["hosts"]["db1"]}
+    one = _inventory(tmp_path / "one.json", kept, backstage_database={"hosts": hosts})
 
     def reset():
         for portal in PORTALS:
@@ -610,12 +619,10 @@ def single(cluster, tmp_path):
             shell(portal, "systemctl stop backstage-recovery backstage")
         for host in DATABASES:
             shell(host, RESET)
-        variables = {name: value for name, value in whole["vars"].items() if "app_config" not in name}
-        kept = {name: value for name, value in variables.items() if "_ha" not in name}
-        done = run_playbook(SITE, inventory("one.json", {"hosts": {"db1": databases["hosts"]["db1"]}}, kept))
+        done = run_playbook(SITE, one)
         assert done.returncode == 0, done.stdout[-5000:]
         cluster.sql("CREATE TABLE public.kept AS SELECT generate_series(1, 1000) AS number", host="db1")
-        return inventory("three.json", databases, variables)
+        return three
 
     return reset
 
