@@ -10,12 +10,15 @@ clusters stay as they are.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pathlib
 import platform
 import shutil
+import socket
 import stat
+import struct
 import sys
 import time
 
@@ -26,6 +29,7 @@ FOLDER = common.CACHE / "majors"
 SOURCES = pathlib.Path(__file__).with_name("majors")
 # Where clusters are: empty ones of the tests' own, in memory.
 _CLUSTERS = ("/etc/postgresql", "/var/lib/postgresql", "/var/log/postgresql", "/run/postgresql")
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 _LAID_OVER = {"lib": "/usr/lib/postgresql", "share": "/usr/share/postgresql"}
 
 
@@ -76,9 +80,14 @@ def _lay_out(package: pathlib.Path, major: int) -> None:
     (FOLDER / "share" / str(major)).symlink_to(f"{_LAID_OVER['lib']}/{major}/share/postgresql")
 
 
-def command(*arguments: str) -> list[str]:
-    """A command line that runs these arguments where all majors are in Debian's places, and no cluster is; for root."""
-    return ["unshare", "--mount", sys.executable, "-B", __file__, *arguments]
+def command(*arguments: str, aside: bool = False) -> list[str]:
+    """A command line that runs these arguments where all majors are in Debian's places, and no cluster is; for root.
+
+    Args:
+        aside: with a network of its own, so that other servers on port 5432 are not in its way.
+    """
+    options = ["--mount", *(["--net"] if aside else [])]
+    return ["unshare", *options, sys.executable, "-B", __file__, *arguments]
 
 
 def _mount(*arguments: str) -> None:
@@ -87,8 +96,18 @@ def _mount(*arguments: str) -> None:
         raise common.Problem(f"mount {' '.join(arguments)}: {done.stderr.strip()}")
 
 
+def _start_loopback() -> None:
+    """Set the loopback up, which it is not in a new network (struct ifreq of netdevice(7))."""
+    with socket.socket() as any_socket:
+        request = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, struct.pack("16sH14x", b"lo", 0))
+        flags = struct.unpack("16sH14x", request)[1]
+        if not flags & _IFF_UP:
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
+
+
 def main() -> int:
-    """What `command` calls, inside of its mount namespace."""
+    """What `command` calls, inside of its namespaces."""
+    _start_loopback()
     for place, over in _LAID_OVER.items():
         # The distribution's own majors come first: its tests are those of its own programs.
         _mount("--types", "overlay", "--options", f"lowerdir={over}:{FOLDER / place}", "overlay", over)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import glob
 import os
 import re
@@ -58,16 +59,23 @@ def _backend() -> dict[str, str]:
         return {}
 
 
-def _pytest(*arguments: str, major: int | None = None) -> int:
-    cache, report = common.CACHE / "pytest", common.CACHE / "pytest.xml"
+def _pytest(*arguments: str, major: int | None = None, aside: bool = False) -> int:
+    """Run pytest; with `aside` beside others, so that its output comes as a whole at its end."""
+    name = f"pytest-{major}" if aside else "pytest"
+    cache, report = common.CACHE / name, common.CACHE / f"{name}.xml"
     command = [str(common.PYTHON), "-m", "pytest", "-o", f"cache_dir={cache}", f"--junitxml={report}", "--durations=5"]
     if os.environ.get("K"):
         command += ["-k", os.environ["K"]]
     env = common.environment(PYTHONPATH=str(common.TREES), **_backend())
     if major is not None:
-        command, env["POSTGRESQL_MAJOR"] = majors.command(*command), str(major)
+        command, env["POSTGRESQL_MAJOR"] = majors.command(*command, aside=aside), str(major)
     report.unlink(missing_ok=True)
-    code = common.run([*command, *arguments], cwd=common.TREE, env=env)
+    if aside:
+        done = common.output([*command, *arguments], cwd=common.TREE, env=env)
+        code = done.returncode
+        common.say(f"\nPostgreSQL {major}\n{done.stdout}{done.stderr}")
+    else:
+        code = common.run([*command, *arguments], cwd=common.TREE, env=env)
     _FAILED.extend(failures.of_junit(report))
     return code
 
@@ -105,11 +113,12 @@ def integration() -> int:
     _rocky()
     own = majors.own()
     codes = [_pytest(*arguments, "tests/integration", major=own)]
-    for major in majors.MAJORS:
-        if major != own:
-            common.say(f"\nPostgreSQL {major}")
-            files = [f"tests/integration/{name}" for name in OF_EVERY_MAJOR]
-            codes.append(_pytest(*arguments, "-m", "not once", *files, major=major))
+    files = [f"tests/integration/{name}" for name in OF_EVERY_MAJOR]
+    # One of the files takes most of a major's time, on one core; each major has its own places for clusters.
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+        others = [major for major in majors.MAJORS if major != own]
+        run = functools.partial(_pytest, *arguments, "-m", "not once", *files, aside=True)
+        codes += pool.map(lambda major: run(major=major), others)
     return 1 if any(codes) else 0
 
 
