@@ -474,7 +474,8 @@ def test_tls_is_turned_off_and_on(cluster, uids):
     assert _plain_login(cluster) == ""
     done = play(SITE)
     assert done.returncode == 0, done.stdout[-6000:]
-    assert "no encryption" in _plain_login(cluster)
+    # Patroni writes the rules within its next loop.
+    wait(lambda: "no encryption" in _plain_login(cluster), 30, "a login without TLS works")
     test_a_run_changes_nothing_whoever_leads(cluster)
     test_replicas_and_apps_use_tls(cluster, uids)
     assert cluster.wait_uids() == uids
