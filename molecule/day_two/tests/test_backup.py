@@ -119,3 +119,15 @@ def test_each_playbook_changes_nothing_the_second_time(portal):
     portal.run("devportal.backstage.restore", backstage_postgresql_restore_remove_former=True)
     for playbook in ("site", "renew_certificates", "verify"):
         assert unchanged(portal.run(f"devportal.backstage.{playbook}")), playbook
+
+
+def test_a_lost_cluster_comes_back_from_its_backups(portal):
+    """The host is set up again: a new cluster of the same name, and a new key for the repository host."""
+    uids = portal.uids()
+    portal.run("devportal.backstage.backup")
+    portal.database.check_output("pg_dropcluster --stop 17 main && rm -r /etc/backstage-postgresql-backup")
+    done = portal.fails("devportal.backstage.site")
+    assert "has the backups of another cluster" in done.stdout
+    portal.run("devportal.backstage.restore", backstage_postgresql_restore_confirmed=True)
+    assert portal.uids() == uids
+    assert unchanged(portal.run())

@@ -58,6 +58,7 @@ class Repository:
         backups: those of this cluster, oldest first; those of before a major upgrade are left out.
         system: the identifier of the cluster that the stanza is for now; empty without a stanza.
         version: that cluster's major version; 0 without a stanza.
+        known: the identifiers of all clusters that the stanza was ever for.
     """
 
     code: int
@@ -65,10 +66,19 @@ class Repository:
     backups: tuple[Backup, ...] = ()
     system: str = ""
     version: int = 0
+    known: frozenset[str] = frozenset()
 
     @property
     def latest(self) -> Backup | None:
         return self.backups[-1] if self.backups else None
+
+    def is_of_another(self, system: str, version: int) -> bool:
+        """Whether it has backups of a cluster that this one did not come from.
+
+        A major upgrade gives a cluster a new identifier and a new version. A new identifier with the same version is a
+        new cluster, for instance on a host that was set up again.
+        """
+        return bool(self.backups) and self.version == version and system not in self.known
 
 
 def parse_info(text: str, stanza: str) -> Repository:
@@ -93,6 +103,7 @@ def parse_info(text: str, stanza: str) -> Repository:
             tuple(sorted(map(_backup, entries), key=lambda backup: backup.stopped)),
             str(newest["system-id"]) if newest else "",
             int(float(newest["version"])) if newest else 0,
+            frozenset(str(one["system-id"]) for one in databases),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise CollectionError(

@@ -140,7 +140,15 @@ def _needed_stanza(settings: backup_files.BackupSettings, cluster: Cluster) -> s
             f"The backup repository {settings.repository}: {repository.message}.",
             "Repair it, set O(passphrase) to the one with which it was created, or choose another O(repository).",
         )
-    return "stanza-upgrade" if repository.system != system_identifier(cluster) else ""
+    system = system_identifier(cluster)
+    if repository.is_of_another(system, cluster.version):
+        raise CollectionError(
+            f"O(repository): {settings.repository} has the backups of another cluster (system identifier "
+            f"{repository.system}, here {system}), which those of this one would replace in time.",
+            "To get the data of that cluster back, run the playbook devportal.backstage.restore. Otherwise choose "
+            "another O(stanza).",
+        )
+    return "stanza-upgrade" if repository.system != system else ""
 
 
 def apply(setup: Setup, settings: backup_files.BackupSettings, cluster: Cluster) -> str:

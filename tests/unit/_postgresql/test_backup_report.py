@@ -117,6 +117,27 @@ def test_what_verify_reports(text, found):
     assert backup_report.verify_problems(text) == found
 
 
+@pytest.mark.parametrize(
+    ("system", "version", "is_another"),
+    [
+        ("7712391982003202901", 17, False),
+        ("4711", 17, True),  # a host that was set up again
+        ("4711", 18, False),  # after a major upgrade
+        ("4712", 17, False),  # the cluster of before a major upgrade, again
+    ],
+)
+def test_the_backups_of_a_lost_cluster_are_not_taken_over(system, version, is_another):
+    databases = [{"id": 0, "repo-key": 1, "system-id": 4712, "version": "17"}, *INFO["db"]]
+    found = backup_report.parse_info(json.dumps([{**INFO, "db": databases}]), "backstage")
+    assert found.is_of_another(system, version) is is_another
+
+
+def test_a_stanza_without_backups_is_given_to_a_new_cluster():
+    entry = {**INFO, "backup": [], "status": {"code": 2, "message": "no valid backups"}}
+    found = backup_report.parse_info(json.dumps([entry]), "backstage")
+    assert not found.is_of_another("4711", 17)
+
+
 def test_a_backup_of_before_a_major_upgrade_is_not_one_of_this_cluster():
     databases = [*INFO["db"], {"id": 2, "repo-key": 1, "system-id": 4711, "version": "18"}]
     found = backup_report.parse_info(json.dumps([{**INFO, "db": databases}]), "backstage")
