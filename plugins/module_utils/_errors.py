@@ -41,6 +41,9 @@ def printable(text: str) -> str:
 def reported_by(module: Any) -> Iterator[None]:
     """End an Ansible module with the text of a CollectionError.
 
+    A file that goes away, or changes its owner, between two looks at it ends in a sentence as well: whoever owns the
+    directory can do that at any moment.
+
     Args:
         module: an `AnsibleModule`; anything with its `fail_json`.
     """
@@ -48,6 +51,11 @@ def reported_by(module: Any) -> Iterator[None]:
         yield
     except CollectionError as error:
         module.fail_json(msg=printable(str(error)))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        remedy = "Correct that, or end what changes it during this run, and run it again."
+        module.fail_json(msg=printable(f"{error.filename}: {error.strerror}. {remedy}"))
 
 
 @contextlib.contextmanager

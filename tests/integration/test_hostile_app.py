@@ -274,8 +274,10 @@ def test_a_directory_that_is_swapped_all_the_time(host, module):
     with subprocess.Popen(
         ["sh", "-c", script], user=APP, stderr=subprocess.DEVNULL, start_new_session=True
     ) as swapping:
-        results = [(module, host.run_module(module, diff=True, **arguments)) for _turn in range(8)]
-        os.killpg(swapping.pid, 9)
+        try:
+            results = [(module, host.run_module(module, diff=True, **arguments)) for _turn in range(8)]
+        finally:
+            os.killpg(swapping.pid, 9)
     host.check(results)
 
 

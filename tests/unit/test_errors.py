@@ -21,12 +21,27 @@ def test_what_is_not_printable_is_escaped(text, shown):
     assert printable(text) == shown
 
 
-def test_an_error_that_names_a_hostile_key_is_reported_escaped():
-    class Module:
-        def fail_json(self, msg):
-            self.said = msg
+class Module:
+    said = None
 
+    def fail_json(self, msg):
+        self.said = msg
+
+
+def test_an_error_that_names_a_hostile_key_is_reported_escaped():
     module = Module()
     with reported_by(module):
         raise CollectionError("app-config.yaml: the key \x1b[2J is unknown.", "Remove it.")
     assert module.said == r"app-config.yaml: the key \x1b[2J is unknown. Remove it."
+
+
+def test_a_file_that_goes_away_ends_in_a_sentence(tmp_path):
+    module = Module()
+    with reported_by(module):
+        (tmp_path / "\x1b[2J").stat()
+    assert module.said.startswith(rf"{tmp_path}/\x1b[2J: No such file or directory. Correct that")
+
+
+def test_an_error_without_a_file_is_a_fault_of_ours():
+    with pytest.raises(TimeoutError), reported_by(Module()):
+        raise TimeoutError("no file")

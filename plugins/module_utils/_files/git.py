@@ -77,6 +77,9 @@ def look(paths: Iterable[str]) -> Findings:
     for (directory, ids), names in by_directory.items():
         try:
             tree = _tree(directory, ids)
+        except OSError as error:  # somebody moves what is above it
+            reason = f"looking for a git working tree failed: {error.strerror}"
+            findings.unknown.update(dict.fromkeys(names.values(), reason))
         except _UnknownError as error:
             findings.unknown.update(dict.fromkeys(names.values(), str(error)))
         else:
