@@ -87,16 +87,22 @@ def folder(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def plain(run_module, folder):
-    """A cluster as it is before anybody asks for encryption."""
-    one = Encrypted(run_module, folder)
+@contextlib.contextmanager
+def created(one):
+    """The cluster, with its rules and its user, and without TLS."""
     try:
         one.ok({"ssl": False}, RULES, initdb_options=["--no-sync"])
         one.query(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
         yield one
     finally:
         one.drop()
+
+
+@pytest.fixture
+def plain(run_module, folder):
+    """A cluster as it is before anybody asks for encryption."""
+    with created(Encrypted(run_module, folder)) as one:
+        yield one
 
 
 def test_from_plain_to_encrypted_without_cutting_anybody_off(plain):
@@ -243,14 +249,9 @@ class Certified(Encrypted):
 @pytest.fixture
 def certified(run_module, folder):
     """A cluster whose clients encrypt, and have no certificate yet."""
-    one = Certified(run_module, folder)
-    try:
-        one.ok({"ssl": False}, RULES, initdb_options=["--no-sync"])
-        one.query(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
+    with created(Certified(run_module, folder)) as one:
         one.encrypt(client_certificates="omit", require_encryption=True)
         yield one
-    finally:
-        one.drop()
 
 
 def test_from_passwords_alone_to_client_certificates(certified):
