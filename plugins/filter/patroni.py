@@ -24,13 +24,16 @@ def _members(hosts: list[str], hostvars: Any) -> dict[str, str]:
 
 def _state(hosts: list[str], hostvars: Any, cluster: str) -> dict[str, Any]:
     prefix = "__backstage_postgresql_ha_"
-    answers = {host: hostvars[host].get(f"{prefix}found", {}).get("json") for host in hosts}
     listings = {host: hostvars[host].get(f"{prefix}clusters", {}).get("stdout", "") for host in hosts}
-    return patroni.cluster_state(answers, listings, cluster)
+    return patroni.cluster_state(_answers(hosts, hostvars, "found"), listings, cluster)
 
 
 def _answers(hosts: list[str], hostvars: Any, name: str) -> dict[str, Any]:
     return {host: (hostvars[host].get(f"__backstage_postgresql_ha_{name}") or {}).get("json") for host in hosts}
+
+
+def _leader(results: list[dict[str, Any]]) -> str:
+    return patroni.leader((result or {}).get("json") for result in results)
 
 
 def _problems(hosts: list[str], hostvars: Any, *, synchronous: bool) -> list[str]:
@@ -78,6 +81,7 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         return {
+            "patroni_leader": _leader,
             "patroni_members": _members,
             "patroni_dcs": lambda settings, **options: patroni.dcs_configuration(settings=settings, **options),
             "pg_hba_lines": _pg_hba_lines,

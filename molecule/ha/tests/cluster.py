@@ -118,10 +118,10 @@ class Cluster:
         script = 'runuser -u postgres -- psql -XAtd "$2" -c "$1"'
         return shell(host or wait(self.leader, 120, self.members), script, query, database).splitlines()
 
-    def uids(self):
-        """The uids of the catalog's entities, as Backstage answers on both app hosts; empty while it does not."""
+    def uids(self, portals=PORTALS):
+        """The uids of the catalog's entities, as Backstage answers on the app hosts; empty while it does not."""
         found = []
-        for portal in PORTALS:
+        for portal in portals:
             text = shell(portal, 'python3 -c "$1" "$2"', GET, CATALOG, check=False)
             try:
                 answer = json.loads(text)
@@ -130,10 +130,10 @@ class Cluster:
             found.append(
                 {each["metadata"]["name"]: each["metadata"]["uid"] for each in answer if each["kind"] != "Location"}
             )
-        return found[0] if found[0] == found[1] and len(found[0]) == 3 else {}
+        return found[0] if all(each == found[0] for each in found) and len(found[0]) == 3 else {}
 
-    def wait_uids(self, seconds=300):
-        return wait(self.uids, seconds, "the catalog cannot be read")
+    def wait_uids(self, seconds=300, portals=PORTALS):
+        return wait(lambda: self.uids(portals), seconds, "the catalog cannot be read")
 
     def prepare(self):
         """The table of the writers."""
@@ -271,7 +271,7 @@ def killed_playbook(playbook, inventory, stop, **variables):
 
     Args:
         playbook, inventory: what runs where.
-        stop: a function of a task's name, and whether it changed something, that chooses the task.
+        stop: a function of a task's name with the play's, and whether it changed something, that chooses the task.
         variables: of the playbook.
 
     Returns:
@@ -279,14 +279,15 @@ def killed_playbook(playbook, inventory, stop, **variables):
     """
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
     with subprocess.Popen(_command(playbook, inventory, variables), **options) as process:
-        task, changed, lines = "", False, []
+        play, task, changed, lines = "", "", False, []
         for line in process.stdout:
             lines.append(line)
             if line.startswith(("TASK [", "RUNNING HANDLER [", "PLAY ")):
                 if stop(task, changed):
                     os.killpg(process.pid, signal.SIGKILL)
                     return task
-                task, changed = line.strip(" *\n"), False
+                play = line.strip(" *\n") if line.startswith("PLAY ") else play
+                task, changed = f"{play} {line.strip(' *' + chr(10))}", False
             elif line.startswith("changed: [") or (line.startswith("ok: [") and any(name in task for name in _SILENT)):
                 changed = True
     assert process.returncode == 0, "".join(lines)[-6000:]

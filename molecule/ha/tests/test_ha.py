@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A Patroni cluster that site.yml made of bare hosts, with a real Backstage; and what it does when something fails.
 
-The tests run in the order of this file. DRILLS=all adds the drills that take longest.
+The tests run in the order of this file. Beside other scenarios those run that take seconds; SCENARIO=ha adds a replaced
+host and the conversion of a single one, and DRILLS=all all drills.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ SITE = "devportal.backstage.site"
 # for the proxy, TLS included.
 MOST_TASKS = {"db1": 26, "db2": 26, "db3": 26, "portal": 17, "portal2": 17}
 long = pytest.mark.skipif(os.environ.get("DRILLS") != "all", reason="make drills runs it")
+by_name = pytest.mark.skipif(not os.environ.get("SCENARIO") and os.environ.get("DRILLS") != "all", reason="SCENARIO=ha")
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +252,20 @@ def test_a_setting_that_requires_a_restart(cluster, uids):
     assert cluster.wait_uids() == uids
 
 
+@long
+def test_settings_of_a_killed_run_take_effect(cluster):
+    """It was killed after the files were written, and before Patroni knew that they require a restart."""
+    wanted = {"backstage_postgresql_settings": {"max_connections": 60, "shared_buffers": "80MB"}}
+    last = "Set the settings of the server]"
+    inventory = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "inventory.yml"
+    assert killed_playbook(SITE, inventory, lambda task, changed: changed and task.endswith(last), **wanted)
+    assert ["80MB"] not in [cluster.sql("SHOW shared_buffers", host=host) for host in DATABASES]
+    for variables, value in ((wanted, "80MB"), ({}, "64MB")):
+        done = play(SITE, **variables)
+        assert done.returncode == 0, done.stdout[-6000:]
+        assert [cluster.sql("SHOW shared_buffers", host=host) for host in DATABASES] == [[value]] * 3
+
+
 def test_the_leader_is_killed(cluster, uids):
     with Writers(cluster) as writers:
         before = kill_leader(cluster)
@@ -282,6 +298,7 @@ def test_the_proxy_is_restarted(cluster, uids):
     assert cluster.wait_uids() == uids
 
 
+@by_name
 def test_a_replaced_host_joins_by_running_the_playbook(cluster, uids, three):
     """Neither etcd nor PostgreSQL has its data there."""
     lost = next(name for name, member in cluster.members().items() if member["role"] == "replica")
@@ -607,23 +624,33 @@ def test_five_hosts(cluster, uids, five):
 
 
 @pytest.fixture
-def single(cluster, three, tmp_path):
-    """A function that leaves one host with a cluster of site.yml and 1000 rows, and two without any."""
+def single(cluster, tmp_path):
+    """A function that leaves one host with a cluster of site.yml, 1000 rows and a Backstage, and two bare ones.
+
+    It returns the inventory with three hosts, and what has to be there after the conversion.
+    """
     groups, variables = _whole()
-    kept = {name: value for name, value in variables.items() if "app_config" not in name and "_ha" not in name}
+    kept = {name: value for name, value in variables.items() if "_ha" not in name}
     hosts = {"db1": groups["backstage_database"]["hosts"]["db1"]}
-    one = _inventory(tmp_path / "one.json", kept, backstage_database={"hosts": hosts})
+    backstage = {**groups["backstage"], "hosts": {"portal": groups["backstage"]["hosts"]["portal"]}}
+    one = _inventory(tmp_path / "one.json", kept, backstage_database={"hosts": hosts}, backstage=backstage)
+    groups["backstage"] = backstage
+    three = _inventory(tmp_path / "three.json", variables, **groups)
 
     def reset():
         for portal in PORTALS:
-            # Its databases go; the playbook starts it again.
-            shell(portal, "systemctl stop backstage-recovery backstage")
+            shell(portal, RESET_PORTAL)
         for host in DATABASES:
             shell(host, RESET)
         done = run_playbook(SITE, one)
         assert done.returncode == 0, done.stdout[-5000:]
-        cluster.sql("CREATE TABLE public.kept AS SELECT generate_series(1, 1000) AS number", host="db1")
-        return three
+        cluster.sql(
+            "CREATE TABLE public.kept AS SELECT number, gen_random_uuid() AS uid FROM generate_series(1, 1000) number",
+            host="db1",
+        )
+        rows = cluster.sql(KEPT, host="db1")
+        assert rows[0].startswith("1000|")
+        return three, (rows, cluster.wait_uids(portals=["portal"]))
 
     return reset
 
@@ -636,47 +663,74 @@ rm -rf /var/lib/postgresql/17 /etc/postgresql/17 /etc/patroni/*-*.yml /etc/patro
 rm -rf /etc/default/etcd /etc/backstage-etcd-tls /etc/backstage-postgresql-tls /etc/postgresql-common/createcluster.d/*
 true
 """
+# The databases of Backstage go; the playbook starts it again. HAProxy runs as Debian's package starts it.
+RESET_PORTAL = """
+systemctl stop backstage-recovery backstage
+rm -f /etc/haproxy/backstage-postgresql-ca.crt
+printf 'global\n    stats socket /run/haproxy/admin.sock mode 660\ndefaults\n    mode http\n' >/etc/haproxy/haproxy.cfg
+systemctl restart haproxy
+"""
+KEPT = "SELECT count(*), md5(string_agg(uid::text, '' ORDER BY number)) FROM public.kept"
 
 
-KEPT = "SELECT count(*), sum(number) FROM public.kept"
-
-
-def _converted(cluster):
+def _converted(cluster, inventory, before):
+    """The data is on each host, all that was written is loaded, and a further run changes nothing."""
+    rows, uids = before
     cluster.wait_healthy()
-    assert [cluster.sql(KEPT, host=host) for host in DATABASES] == [["1000|500500"]] * 3
+    assert [cluster.sql(KEPT, host=host) for host in DATABASES] == [rows] * 3
+    assert cluster.wait_uids(portals=["portal"]) == uids
+    # Patroni writes the rules within its next loop.
+    wait(lambda: "no encryption" in _plain_login(cluster), 30, "a login without TLS works")
+    done = run_playbook("devportal.backstage.verify", inventory)
+    assert done.returncode == 0, done.stdout[-6000:]
+    done = run_playbook(SITE, inventory)
+    assert set(_recap(done.stdout).values()) == {(0, 0, 0)}, done.stdout[-6000:]
 
 
+@by_name
 def test_a_single_host_with_data_becomes_a_cluster(cluster, single):
-    single()
+    inventory, before = single()
+    done = run_playbook(SITE, inventory)
+    assert done.returncode == 0, done.stdout[-6000:]
+    tasks = re.findall(r"^(?:TASK|RUNNING HANDLER) \[.*?(?=^TASK|^RUNNING|^PLAY)", done.stdout, re.M | re.S)
+    changed = [text for text in tasks if re.search(r"^changed: ", text, re.M)]
+    figure(f"conversion: {len(tasks)} tasks, {len(changed)} of them changed a host")
+    _converted(cluster, inventory, before)
     done = play(SITE)
     assert done.returncode == 0, done.stdout[-6000:]
-    _converted(cluster)
 
 
 @long
 def test_a_conversion_that_is_killed_after_each_change_goes_on(cluster, single):
-    """One conversion, killed after each task that changes something; each run goes on where the last one was killed.
+    """One conversion, of the portal too, killed after each task that changes a host; each run continues the last one's.
+
+    That is every boundary between two tasks: after a task that changed no host the hosts are as they were before it,
+    so that a kill there leaves what a kill after the last change left. The first boundary is a run that never began,
+    the last one the kill after the last task. Tasks that a killed run alone needs are boundaries, too.
 
     BOUNDARIES=3 converts anew for every third of these tasks besides, with one kill each.
     """
-    inventory, passed = single(), []
+    inventory, before = single()
+    passed = []
     while killed := killed_playbook(SITE, inventory, lambda task, changed: changed and task not in passed):
         passed.append(killed)
+        assert cluster.leader() in ("", "db1"), passed
         if shell("db1", "pg_lsclusters -h | grep -c ' online'", check=False) == "1":
-            assert cluster.sql(KEPT, host="db1") == ["1000|500500"], passed
+            assert cluster.sql(KEPT, host="db1") == before[0], passed
     figure(f"conversion killed {len(passed)} times: {'; '.join(passed)}")
     assert len(passed) > 15
-    _converted(cluster)
+    _converted(cluster, inventory, before)
     for last in range(0, len(passed), int(os.environ.get("BOUNDARIES") or len(passed))):
-        inventory = single()
+        inventory, before = single()
         killed = killed_playbook(SITE, inventory, lambda task, changed: changed and task not in passed[:last])  # noqa: B023
         assert killed
         done = run_playbook(SITE, inventory)
         assert done.returncode == 0, f"killed after {killed}: {done.stdout[-6000:]}"
-        _converted(cluster)
+        _converted(cluster, inventory, before)
         figure(f"killed after {killed}: converted by the next run")
     done = play(SITE)
     assert done.returncode == 0, done.stdout[-6000:]
+    assert cluster.wait_uids() == before[1]
 
 
 def test_the_containers_are_all_there():

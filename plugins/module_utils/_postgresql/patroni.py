@@ -170,6 +170,22 @@ def dcs_configuration(
     }
 
 
+def leader(answers: Iterable[Mapping[str, Any] | None]) -> str:
+    """The member that leads a cluster; empty where none does.
+
+    Args:
+        answers: of members to `GET /cluster`; None where one did not answer. A member that is cut off answers with what
+            it saw last, so what most of them say counts, and then the newest timeline.
+    """
+    named: dict[str, tuple[int, int]] = {}
+    for answer in answers:
+        for member in (answer or {}).get("members", []):
+            if member.get("role") == "leader":
+                count, timeline = named.get(member["name"], (0, 0))
+                named[member["name"]] = (count + 1, max(timeline, int(member.get("timeline") or 0)))
+    return max(named, key=lambda name: named[name], default="")
+
+
 def cluster_state(answers: Mapping[str, Any], listings: Mapping[str, str], name: str) -> dict[str, Any]:
     """Which hosts have what of a cluster.
 
@@ -186,8 +202,6 @@ def cluster_state(answers: Mapping[str, Any], listings: Mapping[str, str], name:
         `encrypted` (whether clients may connect with TLS only), and `seed`, the host whose data the cluster has or
         gets.
     """
-    members = [member for answer in answers.values() if answer for member in answer.get("members", [])]
-    leaders = [member["name"] for member in members if member.get("role") == "leader"]
     managed = [host for host, text in listings.items() if "/etc/patroni/" in text]
     found = {host: _listed_cluster(text, name) for host, text in listings.items()}
     with_data = [host for host, cluster in found.items() if cluster]
@@ -195,7 +209,7 @@ def cluster_state(answers: Mapping[str, Any], listings: Mapping[str, str], name:
     # A run that was killed may have left a configuration on hosts that have no data.
     seed = next(iter([*(host for host in with_data if host in managed), *with_data, *managed, *listings]), "")
     return {
-        "leader": next(iter(leaders), ""),
+        "leader": leader(answers.values()),
         "managed": managed,
         "with_data": with_data,
         "cluster": found.get(seed, {}) or next((cluster for cluster in found.values() if cluster), {}),

@@ -111,6 +111,36 @@ def test_a_problem_of_the_cluster_is_found(cluster, own, sentence):
     assert any(sentence in text for text in found), found
 
 
+def _names(leader, timeline=3, listed=MEMBERS):
+    return {
+        "members": [
+            {"name": name, "role": "leader" if name == leader else "replica", "timeline": timeline} for name in listed
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([CLUSTER, CLUSTER, CLUSTER], "db1"),
+        ([None, {}, CLUSTER], "db1"),
+        # Nobody answers, or a promotion is under way.
+        ([], ""),
+        ([None, None, None], ""),
+        ([_names(""), _names(""), _names("")], ""),
+        ([_names(""), _names("db2"), _names("")], "db2"),
+        # The one that was cut off still sees itself as the leader, in whatever order they answer.
+        ([_names("db1"), _names("db2", 4), _names("db2", 4)], "db2"),
+        ([_names("db2", 4), _names("db2", 4), _names("db1")], "db2"),
+        ([_names("db1"), _names("db2", 4), None], "db2"),
+        ([_names("db2", 4), _names("db1"), None], "db2"),
+        ([{"members": [{"name": "db3", "role": "leader"}]}], "db3"),
+    ],
+)
+def test_the_leader_is_the_one_that_most_members_name(answers, expected):
+    assert patroni.leader(answers) == expected
+
+
 LISTED = "17 main 5432 online postgres /var/lib/postgresql/17/main /var/log/postgresql/postgresql-17-main.log\n"
 PATRONI = "/etc/patroni/17-main.yml\n"
 ETCD = "/var/lib/etcd/backstage/member\n"
