@@ -44,6 +44,9 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files.replace
 from ansible_collections.devportal.backstage.plugins.module_utils._files.secret_rights import Rights
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.pyyaml import HAS_YAML, MISSING_YAML
 
+# The first line of a client certificate that the role backstage_postgresql_tls has installed.
+WRITTEN = b"# Written by devportal.backstage."
+
 
 class AppConfigChange:
     """What the options of `backstage_app_config` ask for, applied to the files.
@@ -86,7 +89,9 @@ class AppConfigChange:
         self._has_password_file = self._present and options["credentials"] == "file"
         self._connection: dict[str, Data] = {}
         self._database: Mapping[str, Any] = {}
+        # What app-config must not name any more, and which of those files go.
         self._retired: Collection[str] = ()
+        self._retired_files: Collection[str] = ()
         self._holds_secret = False
         self.warnings: list[str] = []
         self.result: dict[str, Any] = {"path": self.path, "removed": [], "tightened": [], "tracked": [], "exposed": []}
@@ -155,7 +160,7 @@ class AppConfigChange:
         if given is None:
             return None
         if given["state"] == "absent":
-            self._retired = (given["cert"], given["key"])
+            self._retire(given["cert"], given["key"])
             return None
         if not self._options["ca"]:
             raise CollectionError(
@@ -163,6 +168,17 @@ class AppConfigChange:
                 "Set ca to the certificate of the authority that signed the server's certificate.",
             )
         return given["cert"], given["key"]
+
+    def _retire(self, certificate: str, key: str) -> None:
+        """Nothing of a pair that the user has put there himself; the certificate is removed last, for it tells."""
+        try:
+            is_own = owned.read(certificate).data.startswith(WRITTEN)
+        except OSError as error:
+            # Without the file Backstage would not start, whoever wrote it.
+            self._retired = (certificate, key) if isinstance(error, FileNotFoundError) else ()
+            return
+        if is_own:
+            self._retired = self._retired_files = (key, certificate)
 
     def _wanted_connection(self) -> dict[str, Data]:
         options = self._options
@@ -227,7 +243,7 @@ class AppConfigChange:
             self.warnings.append(f"{self.path}: has {file.links} hard links. The other names keep the old content.")
         if self._diff:
             self.result["diff"] = self._masked_diff(before, patched.data, secret_changed)
-        retired = [path for path in self._retired if owned.exists(path)]
+        retired = [path for path in self._retired_files if owned.exists(path)]
         if not self._check_mode and (changed or secret_changed):
             self._write(file, patched.data if changed else None, rights, password_file if secret_changed else None)
         if not self._check_mode:

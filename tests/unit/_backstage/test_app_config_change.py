@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.app_config_change import AppConfigChange
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import VARIABLES
@@ -135,9 +137,8 @@ CLIENT = {"cert": "/etc/tls/client.crt", "key": "/etc/tls/client.key", "state": 
 def test_a_client_certificate_comes_and_goes(change, tmp_path):
     path = tmp_path / "app-config.yaml"
     files = {key: str(tmp_path / f"client.{key}") for key in ("cert", "key")}
-    for name in files.values():
-        with open(name, "w", encoding="ascii") as file:
-            file.write("x")
+    (tmp_path / "client.cert").write_text("# Written by devportal.backstage.\n-----BEGIN CERTIFICATE-----\n")
+    (tmp_path / "client.key").write_text("x")
     shown = {**files, "state": "present"}
     change(ca="ca.pem", client_certificate=shown).apply()
     block = "".join(f"        {key}:\n          $file: {name}\n" for key, name in files.items())
@@ -147,13 +148,27 @@ def test_a_client_certificate_comes_and_goes(change, tmp_path):
     gone = {**shown, "state": "absent"}
     preview = change(True, ca="ca.pem", client_certificate=gone).apply()
     assert preview["changed"]
-    assert f"{path} and {files['cert']} and {files['key']} would be changed." in preview["msg"]
+    assert f"{path} and {files['key']} and {files['cert']} would be changed." in preview["msg"]
     done = change(ca="ca.pem", client_certificate=gone).apply()
     keys = [f"backend.database.connection.ssl.{key}" for key in ("cert", "key")]
     assert (done["changed"], done["removed"]) == (True, keys)
     assert verified in path.read_text()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["app-config.yaml"]
     assert not change(ca="ca.pem", client_certificate=gone).apply()["changed"]
+
+
+def test_a_client_certificate_that_the_user_put_there_stays(change, tmp_path):
+    files = {key: str(tmp_path / f"client.{key}") for key in ("cert", "key")}
+    for name in files.values():
+        pathlib.Path(name).write_text("-----BEGIN CERTIFICATE-----\n")
+    change(ca="ca.pem", client_certificate={**files, "state": "present"}).apply()
+    gone = {**files, "state": "absent"}
+    assert not change(ca="ca.pem", client_certificate=gone).apply()["changed"]
+    assert {entry.name for entry in tmp_path.iterdir()} == {"app-config.yaml", "client.cert", "client.key"}
+    # Without the certificate Backstage would not start.
+    (tmp_path / "client.cert").unlink()
+    assert change(ca="ca.pem", client_certificate=gone).apply()["removed"]
+    assert (tmp_path / "client.key").exists()
 
 
 def test_a_client_certificate_of_the_user_stays(change, tmp_path):
