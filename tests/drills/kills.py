@@ -42,6 +42,69 @@ def run(*command, check=True, **options):
     return done
 
 
+def interpreter():
+    """The Python that ansible-playbook runs with."""
+    return PROGRAM.read_text(encoding="utf-8").splitlines()[0].lstrip("#! ")
+
+
+def inventory(path, host, variables):
+    """An inventory of one host that has the database and the app."""
+    hosts = {host.name: {"ansible_host": host.name}}
+    groups = {"backstage_database": {"hosts": hosts}, "backstage": {"hosts": hosts}}
+    path.write_text(json.dumps({"all": {"children": groups, "vars": variables}}), encoding="utf-8")
+    return path
+
+
+def started(playbook, inventory, folder, log, variables=(), **environment):
+    """A playbook of the collection that runs, with its output in the file."""
+    command = [str(PROGRAM), "--inventory", str(inventory), PLAYBOOK.format(playbook)]
+    command += ["--extra-vars", json.dumps(dict(variables))] if variables else []
+    environment = {**os.environ, "ANSIBLE_HOME": str(folder / "home"), "ANSIBLE_NOCOLOR": "1", **environment}
+    return subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+
+class Report:
+    """A drill's points, each with its seconds and its end; removes the hosts after the last, unless KEEP is set."""
+
+    def __init__(self, seed, expected=0):
+        self.seed, self.expected = seed, expected
+        self.hosts, self.failed, self.done, self.hits = [], [], 0, 0
+
+    def __enter__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="devportal-kills-"))
+        return self
+
+    def host(self, host):
+        self.hosts.append(host)
+        return host
+
+    def point(self, label, run):
+        """Run it: it returns where runs were killed, or fails."""
+        start, killed, where = time.monotonic(), [], ""
+        try:
+            killed = run()
+            state = f"ok  {len(killed)} killed"
+        except (AssertionError, SystemExit, subprocess.TimeoutExpired) as error:
+            state, where = "FAILED", f"  {error}"
+            self.failed.append(self.done + 1)
+        self.done += 1
+        self.hits += len(killed)
+        print(f"{self.done:4} {label:35} {time.monotonic() - start:4.0f} s  {state}{where}", flush=True)
+        for each in killed:
+            print(f"       {each}", flush=True)
+
+    def code(self):
+        return 1 if self.failed or not self.done or self.done < self.expected else 0
+
+    def __exit__(self, *_error):
+        failed = self.failed or "none"
+        print(f"seed {self.seed}: {self.done} points, {self.hits} killed runs, failed: {failed}", flush=True)
+        if not os.environ.get("KEEP"):
+            for host in self.hosts:
+                host.remove()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
 class Host:
     """A throw-away container, with systemd unless it shares the engine of this machine."""
 
@@ -144,18 +207,12 @@ class Drill:
                 "backstage_service_command": "/usr/bin/python3 /srv/backstage/backend.py",
                 "backstage_service_readiness_timeout": 60,
             }
-        host = {self.host.name: {"ansible_host": self.host.name}}
-        groups = {"backstage_database": {"hosts": host}, "backstage": {"hosts": host}}
-        path = self.folder / f"{self.kind}.json"
-        path.write_text(json.dumps({"all": {"children": groups, "vars": variables}}), encoding="utf-8")
-        return path
+        return inventory(self.folder / f"{self.kind}.json", self.host, variables)
 
     def start(self):
         name = "rotate_password" if self.kind == "rotate" else "site"
         self.log = (self.folder / f"{self.kind}.log").open("w+", encoding="utf-8")
-        environment = {**os.environ, "ANSIBLE_HOME": str(self.folder / "home"), "ANSIBLE_NOCOLOR": "1"}
-        command = [str(PROGRAM), "--inventory", str(self.inventory()), PLAYBOOK.format(name)]
-        return subprocess.Popen(command, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
+        return started(name, self.inventory(), self.folder, self.log)
 
     def complete(self):
         """Run it to its end; what it said."""
@@ -232,7 +289,7 @@ class Drill:
             raise AssertionError(f"killed: {killed}; {error}") from error
         if changed:
             raise AssertionError(f"killed: {killed}; a third run changes {'; '.join(changed)}")
-        return killed, where is not None
+        return [killed] if where else []
 
 
 def _changed(text):
@@ -255,16 +312,16 @@ def main():
     asked = parser.parse_args()
     kinds = asked.only.split(",")
     chance = random.Random(asked.seed)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="devportal-kills-"))
-    hosts = {"host": Host("devportal-kills-host"), "engine": Host("devportal-kills-engine", engine=True)}
-    drills = {kind: Drill(kind, hosts["engine" if kind == "container" else "host"], folder) for kind in kinds}
-    failed, hits, done = [], 0, 0
-    try:
+    with Report(asked.seed, asked.points) as report:
+        hosts = {"host": Host("devportal-kills-host"), "engine": Host("devportal-kills-engine", engine=True)}
+        drills = {
+            kind: Drill(kind, hosts["engine" if kind == "container" else "host"], report.folder) for kind in kinds
+        }
         for host in {drill.host for drill in drills.values()}:
-            host.create()
+            report.host(host).create()
         for kind, drill in drills.items():
             if kind == "rotate" and "site" not in drills:
-                drills["site"] = Drill("site", drill.host, folder)
+                drills["site"] = Drill("site", drill.host, report.folder)
             first = drills["site"] if kind == "rotate" else drill
             first.wish()
             first.complete()
@@ -275,29 +332,14 @@ def main():
             kind = kinds[number % len(kinds)]
             drill = drills[kind]
             bare = kind == "site" and number % asked.bare == 0
-            start = time.monotonic()
-            try:
-                where, hit = drill.point(chance, bare, thrice=(number % 10 == 0 and kind != "rotate") or bare)
-                hits, state = hits + hit, "ok"
-            except (AssertionError, SystemExit) as error:
-                where, state = str(error), "FAILED"
-                failed.append(number)
+            thrice = (number % 10 == 0 and kind != "rotate") or bare
+            label = f"{kind}{' bare' if bare else ''}"
+            report.point(label, lambda d=drill, b=bare, t=thrice: d.point(chance, b, t))
             # The hosts' other playbook goes on from here.
             for other in drills.values():
                 if other.host is drill.host:
                     other.password, other.user = drill.password, drill.user
-            done = number
-            seconds = time.monotonic() - start
-            print(f"{number:4} {kind:10}{' bare' if bare else ''} {seconds:4.0f} s  {state}  {where}", flush=True)
-    finally:
-        print(
-            f"seed {asked.seed}: {done} points, {hits} killed before their end, failed: {failed or 'none'}", flush=True
-        )
-        if not os.environ.get("KEEP"):
-            for host in {drill.host for drill in drills.values()}:
-                host.remove()
-            shutil.rmtree(folder, ignore_errors=True)
-    return 1 if failed or done < asked.points else 0
+    return report.code()
 
 
 if __name__ == "__main__":

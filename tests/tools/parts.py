@@ -128,11 +128,13 @@ def _program(*command: str) -> int:
 
 
 def drills() -> int:
-    """All failure drills against a real Backstage and a cluster, and KILLS (100) killed runs."""
+    """All failure drills against a real Backstage and a cluster, KILLS (100) killed runs, and those of day two."""
     os.environ["DRILLS"] = "all"
     codes = [_pytest("tests/integration/test_failure_drills.py"), hosts()]
     env = common.environment(ANSIBLE_COLLECTIONS_PATH=str(common.INSTALLED))
-    codes.append(common.run([str(common.PYTHON), "tests/drills/kills.py"], cwd=common.TREE, env=env))
+    upgraded.ensure()
+    for name in ("kills.py", "day_two_kills.py"):
+        codes.append(common.run([str(common.PYTHON), f"tests/drills/{name}"], cwd=common.TREE, env=env))
     # The cluster's are tests of its scenario.
     os.environ["SCENARIO"] = "ha"
     codes.append(molecule())
