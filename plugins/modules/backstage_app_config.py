@@ -48,8 +48,9 @@ options:
     elements: path
   env_file:
     description:
-      - The env file that Backstage is started with. It is only read, to detect which of its variables override the
+      - The env file that Backstage is started with. It is read, to detect which of its variables override the
         app-config file, and whether git ignores it. A relative path starts at the directory of the app-config file.
+      - Only O(write_env_file) changes it.
       - With O(credentials=env) nothing is written if the env file is not valid in O(env_format), or if its directory
         does not exist.
     type: path
@@ -59,11 +60,26 @@ options:
     type: str
     choices: [dotenv, systemd]
     default: dotenv
+  write_env_file:
+    description:
+      - With O(credentials=env), also sets the variables in O(env_file) to O(host), O(port), O(user) and O(password), as
+        M(devportal.backstage.backstage_env_file) does. Both files are changed, or neither.
+    type: bool
+    default: false
+  env_file_owner:
+    description:
+      - With O(write_env_file=true), user name or id of the owner of O(env_file). As with O(owner), the current owner is
+        kept by default.
+    type: str
+  env_file_group:
+    description:
+      - With O(write_env_file=true), group name or id of O(env_file).
+    type: str
   credentials:
     description:
       - V(env) writes placeholders such as C(${POSTGRES_HOST}); the values then come from environment variables, see
-        M(devportal.backstage.backstage_env_file). O(host), O(port), O(user) and O(password) are only checked, and may
-        be left out. A fallback as in C(${POSTGRES_HOST:-localhost}) goes.
+        O(write_env_file). Without that, O(host), O(port), O(user) and O(password) are only checked, and may be left
+        out. A fallback as in C(${POSTGRES_HOST:-localhost}) goes.
       - V(literal) writes the values themselves. Strings are quoted where YAML would read something else, and C(${X}) is
         written C($${X}), so that Backstage reads exactly what was given.
       - V(file) writes host, port and user themselves, and for the password C($file) with the name of
@@ -232,6 +248,15 @@ EXAMPLES = r"""
   devportal.backstage.backstage_app_config:
     path: /opt/backstage/app-config.yaml
 
+- name: Take the connection from environment variables, and set these
+  devportal.backstage.backstage_app_config:
+    path: /opt/backstage/app-config.yaml
+    env_file: /opt/backstage/.env
+    write_env_file: true
+    host: db.example.com
+    user: backstage
+    password: "{{ vault_backstage_password }}"
+
 - name: Write the connection itself, into the file that git ignores
   devportal.backstage.backstage_app_config:
     path: /opt/backstage/app-config.local.yaml
@@ -297,10 +322,29 @@ mode:
   returned: when the file is there
   type: str
   sample: "0640"
+changed_variables:
+  description: The names of the variables in O(env_file) that were added or changed.
+  returned: with O(write_env_file=true), when its directory is there
+  type: list
+  elements: str
+  sample: [POSTGRES_PASSWORD]
+unchanged_with:
+  description:
+    - O(path), O(env_file), O(host), O(port), O(user) and O(ca) as they were given. A role that has looked in check mode
+      sees by it that the files are up to date for the same connection.
+  returned: when nothing has to be changed
+  type: dict
+  sample: {path: /opt/backstage/app-config.yaml, env_file: /opt/backstage/.env, host: db.example.com, port: "5432",
+    user: backstage, ca: null}
 missing:
   description: That the file is not there; outside check mode this is a failure.
   returned: in check mode, when it is so
   type: bool
+missing_directory:
+  description: The directory of O(env_file), which is not there; outside check mode this is a failure.
+  returned: in check mode, when it is so
+  type: path
+  sample: /etc/backstage
 tightened:
   description: The files from which world access was removed, because they contain a secret.
   returned: always
@@ -356,6 +400,9 @@ def main() -> None:
             "config_files": {"type": "list", "elements": "path"},
             "env_file": {"type": "path"},
             "env_format": {"type": "str", "choices": list(env_file.FORMATS), "default": "dotenv"},
+            "write_env_file": {"type": "bool", "default": False},
+            "env_file_owner": {"type": "str"},
+            "env_file_group": {"type": "str"},
             "credentials": {"type": "str", "choices": list(CREDENTIALS), "default": "env"},
             "host": {"type": "str"},
             "port": {"type": "str", "default": str(DEFAULT_PORT)},

@@ -122,14 +122,10 @@ msg:
 
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.devportal.backstage.plugins.module_utils._errors import (
-    CollectionError,
-    named,
-    printable,
-    reported_by,
-)
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import printable, reported_by
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     accounts,
+    env_change,
     env_file,
     owned,
     secret_names,
@@ -139,74 +135,35 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files import 
 )
 
 
-def _string(name: str, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    kind = {bool: "a boolean", type(None): "empty"}.get(type(value), f"a {type(value).__name__}")
-    raise CollectionError(f"{name}: the value is {kind}.", "Write it as a string, in quotes.")
-
-
 def _apply(module: AnsibleModule) -> dict:
     asked = module.params
     path, form = asked["path"], asked["format"]
     present = asked["state"] == "present"
-    with named(path):
-        variables = {name: _string(name, value) if present else "" for name, value in asked["variables"].items()}
-        for name, value in variables.items():
-            env_file.check(name, value, form)
+    variables = asked["variables"] if present else dict.fromkeys(asked["variables"], "")
+    variables = env_change.checked(path, variables, form)
     rights = accounts.wanted_rights(path, asked, module.check_mode)
     if module.check_mode and not owned.has_directory(path):
         return {
             "changed": present,
             "changed_variables": list(variables) if present else [],
-            "mode": f"{0o600 if rights['mode'] is None else rights['mode']:04o}",
+            "mode": f"{env_change.NEW_MODE if rights['mode'] is None else rights['mode']:04o}",
             "tightened": False,
             "msg": f"{path} would be created once its directory exists." if present else f"{path} does not exist.",
         }
     with files.edit(path) as file:
-        return _edit(module, file, variables, rights)
-
-
-def _edit(module: AnsibleModule, file: files.EditedFile, variables: dict[str, str], wanted: dict) -> dict:
-    path, form = module.params["path"], module.params["format"]
-    present = module.params["state"] == "present"
-    before = file.data or b""
-
-    def applied(some: dict[str, str]) -> bytes:
-        if present:
-            return env_file.set_variables(before, some, form)
-        return env_file.remove_variables(before, some, form)
-
-    with named(path):
-        after = applied(variables)
-    names = [name for name in variables if applied({name: variables[name]}) != before]
-    for warning in env_file.warnings(after, variables, form):
-        module.warn(printable(f"{path}: {warning}"))
-    everybody = accounts.rights_of_everybody(file.gid if wanted["gid"] is None else wanted["gid"])
-    tightened = file.mode is not None and bool(file.mode & everybody)
-    if wanted["mode"] is None:
-        wanted["mode"] = 0o600 if file.mode is None or tightened else file.mode
-    tightened = tightened and not wanted["mode"] & everybody
-    rights = file.mode is not None and (
-        wanted["mode"] != file.mode or wanted["uid"] not in (None, file.uid) or wanted["gid"] not in (None, file.gid)
-    )
-    changed = after != before or (file.data is None and present) or rights
-    if changed and not module.check_mode:
-        file.replace(after, **wanted)
+        plan = env_change.plan(path, file, variables, form, rights, present=present)
+        diff = plan.diff(path, form)
+        if plan.changed and not module.check_mode:
+            plan.write()
+    for warning in plan.warnings:
+        module.warn(printable(warning))
     return {
-        "changed": changed,
-        "changed_variables": names,
-        "mode": f"{wanted['mode']:04o}",
-        "tightened": tightened,
-        "diff": {
-            "before_header": path,
-            "after_header": path,
-            "before": env_file.masked(before, form),
-            "after": env_file.masked(after, form, names),
-        },
-        "msg": _sentence(path, changed, tightened, wanted["mode"], module.check_mode),
+        "changed": plan.changed,
+        "changed_variables": plan.names,
+        "mode": f"{plan.rights['mode']:04o}",
+        "tightened": plan.tightened,
+        "diff": diff,
+        "msg": _sentence(path, plan.changed, plan.tightened, plan.rights["mode"], module.check_mode),
     }
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Callable
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import database_block, effective_source
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import ConfigLoaderError
@@ -31,6 +32,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.git
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, named
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     accounts,
+    env_change,
     env_file,
     masked_diff,
     owned,
@@ -46,6 +48,25 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.pyyaml i
 
 # The first line of a client certificate that the role backstage_postgresql_tls has installed.
 WRITTEN = b"# Written by devportal.backstage."
+
+
+@dataclass(frozen=True)
+class _SecretFile:
+    """The file beside app-config that gets the password.
+
+    Attributes:
+        path: the file.
+        changed: whether it has to be written.
+        file: the file, held by `edit`; None in check mode without its directory.
+        write: writes it.
+        diff: what to show of the change.
+    """
+
+    path: str
+    changed: bool
+    file: EditedFile | None
+    write: Callable[[], None]
+    diff: Mapping[str, str]
 
 
 class AppConfigChange:
@@ -87,6 +108,9 @@ class AppConfigChange:
         self._env_file = self._beside(options["env_file"]) if options["env_file"] else None
         self._password_path = self._beside(options["password_file"])
         self._has_password_file = self._present and options["credentials"] == "file"
+        self._writes_env_file = self._present and options["write_env_file"]
+        self._variables: Mapping[str, str] = {}
+        self._missing = ""  # the directory of the env file, in check mode
         self._connection: dict[str, Data] = {}
         self._database: Mapping[str, Any] = {}
         # What app-config must not name any more, and which of those files go.
@@ -109,10 +133,8 @@ class AppConfigChange:
         """
         if self._present:
             self._check_options()
-            if self._options["credentials"] == "env" and self._env_file and not self._env_file_fits(self._env_file):
-                directory = os.path.dirname(os.path.realpath(self._env_file))
-                message = f"{self._env_file}: the directory {directory} does not exist. Create the directory first."
-                return self._ended(message, changed=True, missing=True)
+            if self._options["credentials"] == "env" and self._env_file:
+                self._check_env_file(self._env_file)
         if self._check_mode and not (HAS_YAML and owned.exists(self.path)):
             return self._blind()
         if not HAS_YAML:
@@ -125,11 +147,7 @@ class AppConfigChange:
                 raise CollectionError(
                     f"{self.path}: this file does not exist.", "Correct the path, or set `create: true`."
                 )
-            password_file = None
-            # In check mode an earlier task might have created the directory.
-            if self._has_password_file and (not self._check_mode or owned.has_directory(self._password_path)):
-                password_file = stack.enter_context(replacement.edit(self._password_path))
-            return self._edit(file, password_file)
+            return self._edit(file, self._secret_file(file, stack))
 
     def _beside(self, path: str) -> str:
         """A path that starts at the directory of the app-config file."""
@@ -150,9 +168,22 @@ class AppConfigChange:
             tls = {"connection": verified_tls(options["ca"], client)}
             self._database = database_block.merged(tls, options["database"])
         check_database(options["database"])
+        if self._writes_env_file:
+            self._variables = self._variables_to_write()
         self._holds_secret = options["credentials"] == "literal" or any(
             secret_names.is_secret(path, value) for path, value in secret_names.leaves(options["database"])
         )
+
+    def _variables_to_write(self) -> Mapping[str, str]:
+        """The variables of the env file and their values."""
+        options = self._options
+        if options["credentials"] != "env":
+            raise CollectionError("write_env_file: is for `credentials: env` only.", "Leave it out.")
+        for name in ("env_file", "host", "password"):
+            if options[name] is None:
+                raise CollectionError(f"{name}: missing, and write_env_file needs it.", f"Set {name}.")
+        values = {options[f"{key}_variable"]: options[key] for key in KEYS}
+        return env_change.checked(self._beside(options["env_file"]), values, options["env_format"])
 
     def _client_certificate(self) -> tuple[str, str] | None:
         """The paths of the certificate and the key to show to the server; None for none."""
@@ -202,13 +233,44 @@ class AppConfigChange:
         reference = name if directory == os.path.dirname(self.path) else self._password_path
         return by_file(host, int(options["port"]), user, reference)
 
-    def _env_file_fits(self, path: str) -> bool:
-        """Whether the variables could be put into the env file; false in check mode without its directory."""
+    def _check_env_file(self, path: str) -> None:
+        """Reject an env file that the variables cannot be put into."""
         if self._check_mode and not owned.has_directory(path):
-            return False
-        with replacement.edit(path) as file, named(path):
-            env_file.read(file.data or b"", self._options["env_format"])
-        return True
+            self._missing = os.path.dirname(os.path.realpath(path))
+        elif not self._writes_env_file:
+            with replacement.edit(path) as file, named(path):
+                env_file.read(file.data or b"", self._options["env_format"])
+
+    def _secret_file(self, file: EditedFile, stack: ExitStack) -> _SecretFile | None:
+        """The password file or the env file, held until the stack ends; None where neither is to be written."""
+        if self._has_password_file:
+            return self._with_password(file, stack)
+        if not self._writes_env_file or not self._env_file or self._missing:
+            return None
+        path, options = self._env_file, self._options
+        asked = {"mode": None, "owner": options["env_file_owner"], "group": options["env_file_group"]}
+        wanted = accounts.wanted_rights(path, asked, self._check_mode)
+        opened = stack.enter_context(replacement.edit(path))
+        plan = env_change.plan(path, opened, self._variables, options["env_format"], wanted)
+        self.result["changed_variables"] = plan.names
+        self.warnings.extend(plan.warnings)
+        if plan.tightened:
+            self._report_tightened(path, plan.rights["mode"])
+        return _SecretFile(path, plan.changed, opened, plan.write, plan.diff(path, options["env_format"]))
+
+    def _with_password(self, file: EditedFile, stack: ExitStack) -> _SecretFile:
+        path, mask = self._password_path, masked_diff.MASK
+        diff = {"prepared": f"--- {path}\n+++ {path}\n@@ -1 +1 @@\n-{mask}\n+{mask} (changed)\n"}
+        # In check mode an earlier task might have created the directory.
+        if self._check_mode and not owned.has_directory(path):
+            return _SecretFile(path, True, None, lambda: None, diff)
+        opened = stack.enter_context(replacement.edit(path))
+
+        def write() -> None:
+            own = secret_rights.beside(opened, file, self._uid, self._gid, self._reader)
+            opened.replace(self._options["password"].encode() + b"\n", mode=own.mode, uid=own.uid, gid=own.gid)
+
+        return _SecretFile(path, self._password_differs(opened, file), opened, write, diff)
 
     def _blind(self) -> dict[str, Any]:
         """What check mode can report without PyYAML, or without the file."""
@@ -223,7 +285,7 @@ class AppConfigChange:
             return self._ended(message, changed=True, missing=True)
         return self._ended(message, changed=True)
 
-    def _edit(self, file: EditedFile, password_file: EditedFile | None) -> dict[str, Any]:
+    def _edit(self, file: EditedFile, secret: _SecretFile | None) -> dict[str, Any]:
         before = file.data or b""
         with named(self.path):
             if self._present:
@@ -236,16 +298,14 @@ class AppConfigChange:
             self._check_git(backup=self._options["backup"] and patched.data != before and file.data is not None)
         rights = self._rights(file)
         changed = patched.data != before or file.data is None or rights.differ_from(file)
-        secret_changed = self._has_password_file and (
-            password_file is None or self._password_differs(password_file, file)
-        )
+        secret = secret if secret and secret.changed else None
         if changed and file.links > 1:
             self.warnings.append(f"{self.path}: has {file.links} hard links. The other names keep the old content.")
         if self._diff:
-            self.result["diff"] = self._masked_diff(before, patched.data, secret_changed)
+            self.result["diff"] = self._masked_diff(before, patched.data, secret)
         retired = [path for path in self._retired_files if owned.exists(path)]
-        if not self._check_mode and (changed or secret_changed):
-            self._write(file, patched.data if changed else None, rights, password_file if secret_changed else None)
+        if not self._check_mode and (changed or secret):
+            self._write(file, patched.data if changed else None, rights, secret)
         if not self._check_mode:
             for path in retired:
                 with replacement.edit(path) as certificate:
@@ -253,8 +313,18 @@ class AppConfigChange:
         self.result["mode"] = f"{rights.mode:04o}"
         if self._present:
             self._report_effective_source(patched.was_postgresql)
-        message = self._sentence([self.path] * changed + [self._password_path] * secret_changed + retired)
-        return self._ended(message, changed=changed or secret_changed or bool(retired))
+        return self._reported([self.path] * changed + ([secret.path] if secret else []) + retired)
+
+    def _reported(self, names: list[str]) -> dict[str, Any]:
+        """The result, by the names of the files that were changed."""
+        if self._missing:
+            remedy = "Create the directory first."
+            message = f"{self._env_file}: the directory {self._missing} does not exist. {remedy}"
+            return self._ended(message, changed=True, missing_directory=self._missing)
+        if not names:
+            asked = ("path", "env_file", "host", "port", "user", "ca")
+            self.result["unchanged_with"] = {name: self._options[name] for name in asked}
+        return self._ended(self._sentence(names), changed=bool(names))
 
     def _sentence(self, names: list[str]) -> str:
         if not names:
@@ -262,12 +332,12 @@ class AppConfigChange:
         was = "were" if len(names) > 1 else "was"
         return f"{' and '.join(names)} {'would be' if self._check_mode else was} changed."
 
-    def _write(self, file: EditedFile, data: bytes | None, rights: Rights, password_file: EditedFile | None) -> None:
+    def _write(self, file: EditedFile, data: bytes | None, rights: Rights, secret: _SecretFile | None) -> None:
         """Replace one or both; where the second one fails, the first one is rolled back."""
-        old = password_file.data if password_file else None
-        if password_file:
-            own = secret_rights.beside(password_file, file, self._uid, self._gid, self._reader)
-            password_file.replace(self._options["password"].encode() + b"\n", mode=own.mode, uid=own.uid, gid=own.gid)
+        beside = secret.file if secret else None
+        former = (beside.data, beside.mode, beside.uid, beside.gid) if beside else None
+        if secret:
+            secret.write()
         try:
             if data is not None:
                 backup = self._options["backup"] and data != file.data
@@ -277,10 +347,12 @@ class AppConfigChange:
                 if saved:
                     self.result["backup_file"] = saved
         except BaseException:
-            if password_file and old is None:
-                password_file.remove()
-            elif password_file and old is not None:
-                password_file.replace(old)
+            if beside and former:
+                old, mode, uid, gid = former
+                if old is None:
+                    beside.remove()
+                else:
+                    beside.replace(old, mode=mode, uid=uid, gid=gid)
             raise
 
     def _rights(self, file: EditedFile) -> Rights:
@@ -356,9 +428,6 @@ class AppConfigChange:
             told = (f"{self.path}: {text}" for text in found.sqlite)
             self.warnings.extend(text for text in told if text not in self.warnings)
 
-    def _masked_diff(self, before: bytes, after: bytes, secret_changed: bool) -> list[dict[str, str]]:
-        texts = [masked_diff.masked_diff(before, after, self.path)]
-        if secret_changed:
-            name, mask = self._password_path, masked_diff.MASK
-            texts.append(f"--- {name}\n+++ {name}\n@@ -1 +1 @@\n-{mask}\n+{mask} (changed)\n")
-        return [{"prepared": text} for text in texts if text]
+    def _masked_diff(self, before: bytes, after: bytes, secret: _SecretFile | None) -> list[Mapping[str, str]]:
+        text = masked_diff.masked_diff(before, after, self.path)
+        return ([{"prepared": text}] if text else []) + ([secret.diff] if secret else [])

@@ -24,6 +24,9 @@ def change(tmp_path):
         "config_files": None,
         "env_file": None,
         "env_format": "dotenv",
+        "write_env_file": False,
+        "env_file_owner": None,
+        "env_file_group": None,
         "credentials": "env",
         "host": None,
         "port": "5432",
@@ -82,6 +85,57 @@ def test_both_files_or_none(change, tmp_path):
     assert (tmp_path / "postgres-password").read_text() == "geheim-1\n"
 
 
+ENV = {"env_file": ".env", "write_env_file": True, "host": "db", "user": "me", "password": "geheim-1"}
+
+
+def test_the_env_file_is_written_with_the_app_config_file_or_not_at_all(change, tmp_path):
+    env = tmp_path / ".env"
+    with pytest.raises(CollectionError, match="exited with 1 on the new content"):
+        change(run=lambda command: 1, validate="check %s", **ENV).apply()
+    assert [path.name for path in tmp_path.iterdir()] == ["app-config.yaml"]
+    env.write_text("OTHER=1 # kept\n")
+    env.chmod(0o644)
+    with pytest.raises(CollectionError, match="exited with 1 on the new content"):
+        change(run=lambda command: 1, validate="check %s", **ENV).apply()
+    assert (env.read_text(), env.stat().st_mode & 0o777) == ("OTHER=1 # kept\n", 0o644)
+    env.chmod(0o640)
+    would = change(True, True, **ENV).apply()
+    assert env.read_text() == "OTHER=1 # kept\n"
+    did = change(False, True, **ENV).apply()
+    assert would["msg"] == f"{tmp_path}/app-config.yaml and {env} would be changed."
+    assert did["msg"] == f"{tmp_path}/app-config.yaml and {env} were changed."
+    assert would["diff"] == did["diff"]
+    assert "geheim-1" not in str(did)
+    assert did["changed_variables"] == list(VARIABLES.values())
+    wanted = "POSTGRES_HOST=db\nPOSTGRES_PORT=5432\nPOSTGRES_USER=me\nPOSTGRES_PASSWORD=geheim-1\n"
+    assert env.read_text() == "OTHER=1 # kept\n" + wanted
+    assert env.stat().st_mode & 0o777 == 0o640
+    again = change(**ENV).apply()
+    assert (again["changed"], again["changed_variables"]) == (False, [])
+    given = {"env_file": ".env", "host": "db", "port": "5432", "user": "me", "ca": None}
+    assert again["unchanged_with"] == {"path": f"{tmp_path}/app-config.yaml", **given}
+    assert "unchanged_with" not in did
+    other = change(**{**ENV, "password": "geheim-2"}).apply()
+    assert (other["msg"], other["changed_variables"]) == (f"{env} was changed.", ["POSTGRES_PASSWORD"])
+
+
+def test_an_env_file_that_everybody_reads_is_closed(change, tmp_path):
+    change(**ENV).apply()
+    (tmp_path / ".env").chmod(0o644)
+    closing = change(**ENV)
+    result = closing.apply()
+    assert (result["changed"], result["tightened"]) == (True, [str(tmp_path / ".env")])
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+    assert any("removed world access" in warning for warning in closing.warnings)
+
+
+def test_an_env_file_that_cannot_be_changed_leaves_app_config_alone(change, tmp_path):
+    (tmp_path / ".env").write_text('A="never closed\n')
+    with pytest.raises(CollectionError, match=r"\.env"):
+        change(env_format="systemd", **ENV).apply()
+    assert (tmp_path / "app-config.yaml").read_text() == BEFORE
+
+
 def test_relative_paths_start_at_the_app_config_file(change, tmp_path):
     (tmp_path / "env").write_text("APP_CONFIG_backend_database_client=sqlite3\n")
     one = change(env_file="env")
@@ -98,6 +152,11 @@ def test_relative_paths_start_at_the_app_config_file(change, tmp_path):
         ({**LITERAL, "password": None}, "password"),
         ({"port": "x"}, "port"),
         ({"host_variable": "POSTGRES_PORT"}, "host_variable and port_variable"),
+        ({**LITERAL, "env_file": ".env", "write_env_file": True}, "write_env_file: is for `credentials: env` only"),
+        ({**ENV, "env_file": None}, "env_file: missing"),
+        ({**ENV, "password": None}, "password: missing"),
+        ({**ENV, "password": "a\0b"}, "NUL"),
+        ({**ENV, "env_file_owner": "nobody-of-this-name"}, "owner: the user"),
         ({"database": {"clientt": "pg"}}, "clientt"),
         ({"path": "/nowhere/app-config.yaml"}, "/nowhere"),
         ({"validate": "x"}, '"%s" is missing'),
@@ -115,7 +174,7 @@ def test_check_mode_of_what_is_not_there_yet(change, tmp_path):
     assert change(True, path=path).apply()["missing"]
     assert not change(True, path=path, state="absent").apply()["changed"]
     gone = change(True, env_file=str(tmp_path / "gone" / ".env")).apply()
-    assert gone["missing"]
+    assert gone["missing_directory"] == f"{tmp_path}/gone"
     assert f"the directory {tmp_path}/gone does not exist" in gone["msg"]
 
 
