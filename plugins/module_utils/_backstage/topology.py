@@ -22,6 +22,7 @@ DEFAULT_USER = "postgres"
 _LOOPBACK = "127.0.0.1"
 # Variables of an app host that name its database, the most specific first.
 _ADDRESSES = ("backstage_app_config_host", "backstage_postgresql_host")
+_PORTS = ("backstage_app_config_port", "backstage_postgresql_port")
 
 # With a Patroni cluster, HAProxy on the app host leads to whichever member is the leader.
 _CLUSTER = "backstage_postgresql_ha"
@@ -110,9 +111,9 @@ def connection(app: str, groups: Groups, hostvars: HostVars) -> dict[str, Any]:
     The keys are `host`, `port`, `user`, `known`, `tls`, `client_certificate` and, if the provider set one, `ca`.
 
     The provider's role sets them on its host, as the fact `backstage_database_connection`. Before that, port and user
-    are PostgreSQL's own, and `known` is false. `host` is empty for a database outside the inventory. `tls` is whether
-    the server has a certificate of this collection, or will have one before the app host is configured, and
-    `client_certificate` whether the server demands one of the app host as well.
+    are PostgreSQL's own, and `known` is false unless the app host's variables give the port. `host` is empty for a
+    database outside the inventory. `tls` is whether the server has a certificate of this collection, or will have one
+    before the app host is configured, and `client_certificate` whether the server demands one of the app host as well.
     """
     server = database_host(app, groups, hostvars)
     # Without a database host in the inventory, a provider's role may have run on this host in the same play.
@@ -131,7 +132,7 @@ def connection(app: str, groups: Groups, hostvars: HostVars) -> dict[str, Any]:
         "host": host,
         "port": fact.get("port") or DEFAULT_PORT,
         "user": fact.get("user") or DEFAULT_USER,
-        "known": bool(fact) or not server,
+        "known": bool(fact) or not server or any(hostvars[app].get(name) for name in _PORTS),
         "tls": tls,
         "client_certificate": tls and _demands_certificates(server, hostvars),
     }

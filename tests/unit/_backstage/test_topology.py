@@ -90,6 +90,7 @@ def test_two_database_hosts_for_one_app(databases, variables, expected):
             ("10.0.0.5", 5433, "backstage", True),
         ),
         (inventory(["a"], ["a"]), ("127.0.0.1", 5432, "postgres", False)),
+        (inventory(["d"], ["a"], a={"backstage_app_config_port": 5432}), ("d", 5432, "postgres", True)),
         (inventory(["d"], ["a"], d={"ansible_host": "10.0.0.5"}), ("10.0.0.5", 5432, "postgres", False)),
         (inventory(["d"], ["a"], d={"backstage_database_connection": FACT}), ("d", 5433, "backstage", True)),
     ],
