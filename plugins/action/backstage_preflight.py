@@ -34,6 +34,9 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.pre
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import tls_variables
 
+# Read once, before Ansible forks a process for each host and task.
+role_options.by_role()
+
 
 class ActionModule(ActionBase):
     """See the module of this name for its documentation."""
@@ -83,8 +86,13 @@ class ActionModule(ActionBase):
     def _variable_problems(self, facts: dict[str, Any]) -> list[str]:
         """Sentences about the variables of all roles that are set for this host."""
         own = variables.prefixes(role_options.by_role())
+        role = self._task._role
+        defaults = role.get_default_vars() if role else {}
         values, found = {}, []
         for name in sorted(name for name in facts if str(name).startswith(own)):
+            # The role's own default; to resolve them all takes longer than the rest.
+            if name in defaults and facts[name] == defaults[name]:
+                continue
             try:
                 values[name] = self._templar.template(facts[name])
             except AnsibleError as error:

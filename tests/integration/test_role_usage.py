@@ -21,6 +21,8 @@ pytestmark = [
 ]
 APP = "backend:\n  database:\n    client: better-sqlite3\n    connection: ':memory:'\n"
 SITE = "devportal.backstage.site"
+# Once in the preflight, where it changes nothing, and once in the role.
+FILES = "Set backend.database in app-config and its variables"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,39 @@ def test_a_whole_run_skips_no_task_of_a_role_that_is_off(run, server, tmp_path):
     assert [name for name in skipped if "backstage_service" in name or "_ha" in name or "container" in name] == []
 
 
+def test_the_role_changes_files_that_the_preflight_found_outdated(run, server, tmp_path):
+    port = {"backstage_app_config_port": server.port}  # which the preflight otherwise does not know
+    code, output, _ran = run(SITE, **port)
+    assert code == 0, output
+    files = tmp_path / "app-config.yaml", tmp_path / ".env"
+    right = [path.read_text() for path in files]
+    code, output, ran = run(SITE, **port)
+    assert (code, ran.count(FILES)) == (0, 1), output
+    for path, text in zip(files, right):
+        path.write_text(text.replace("hunter2", "former").replace("client: pg", "client: better-sqlite3"))
+        code, output, ran = run(SITE, **port)
+        assert (code, ran.count(FILES)) == (0, 2), output
+        assert [path.read_text() for path in files] == right
+    # Without the preflight nobody has looked.
+    code, output, ran = run(
+        [{"name": "App", "import_role": {"name": "devportal.backstage.backstage_app_config"}}], **port
+    )
+    assert (code, ran.count(FILES)) == (0, 1), output
+
+
+def test_what_the_preflight_found_counts_for_its_own_variables(run, server, tmp_path):
+    port = {"backstage_app_config_port": server.port}
+    assert run(SITE, **port)[0] == 0
+    role = {"name": "devportal.backstage.backstage_app_config"}
+    tasks = [{"name": "App", "import_role": role, "vars": {"backstage_app_config_database": {"prefix": "own_"}}}]
+    path = tmp_path / "own.json"
+    play = {"hosts": "backstage", "gather_facts": False, "tasks": tasks}
+    path.write_text(json.dumps([{"import_playbook": "devportal.backstage.preflight"}, play]))
+    code, output, ran = run(str(path), **port)
+    assert (code, ran.count(FILES)) == (0, 2), output
+    assert "prefix: own_" in (tmp_path / "app-config.yaml").read_text()
+
+
 def test_a_newer_version_is_rejected_and_the_playbook_for_it_named(run, server):
     code, output, _ran = run(SITE, backstage_postgresql_version=str(server.version + 1))
     assert code == 2, output
@@ -77,27 +112,30 @@ def test_a_newer_version_is_rejected_and_the_playbook_for_it_named(run, server):
 
 
 @pytest.mark.parametrize(
-    ("tags", "runs", "not_runs"),
+    ("tags", "runs", "not_runs", "files"),
     [
-        ("install", [], ["Configure the PostgreSQL cluster", "Set the env file variables", "Set connection facts"]),
+        ("install", [], ["Configure the PostgreSQL cluster", "Set connection facts"], 1),
         (
             "configure",
-            ["Configure the PostgreSQL cluster", "Set the database user's password", "Set the env file variables"],
+            ["Configure the PostgreSQL cluster", "Set the database user's password"],
             ["Verify that Backstage can use the database"],
+            2,
         ),
         (
             "backstage_postgresql",
             ["Configure the PostgreSQL cluster", "Set the database user's password"],
-            ["Set the env file variables", "Verify that Backstage can use the database"],
+            ["Verify that Backstage can use the database"],
+            1,
         ),
-        ("preflight", [], ["Configure the PostgreSQL cluster", "Set the env file variables"]),
+        ("preflight", [], ["Configure the PostgreSQL cluster"], 1),
     ],
 )
-def test_tags(run, tags, runs, not_runs):
+def test_tags(run, tags, runs, not_runs, files):
     code, output, ran = run(SITE, f"--tags={tags}")
     assert code == 0, output
     assert set(runs) <= set(ran), output
     assert not set(not_runs) & set(ran), output
+    assert ran.count(FILES) == files, output
 
 
 def test_the_tag_verify_changes_nothing(run, server, tmp_path):
@@ -128,7 +166,7 @@ def test_skipped_tags(run):
     assert "Verify that Backstage can use the database" not in ran
     code, output, ran = run(SITE, "--skip-tags=backstage_app_config")
     assert code == 0, output
-    assert "Set the env file variables" not in ran
+    assert ran.count(FILES) == 1  # of the preflight
 
 
 ROLE = {"name": "devportal.backstage.backstage_postgresql"}

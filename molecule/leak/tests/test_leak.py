@@ -30,8 +30,7 @@ BOUNDARIES = {
     "the journal is written": ("Configure the PostgreSQL cluster", 1),
     "the other user is made": ("Set connection facts", 1),
     "before the switch": ("Run rotation step switch", 1),
-    "the new login was tried": ("Set the env file variables", 1),
-    "the env file is switched": ("Set backend.database in app-config", 2),
+    "the new login was tried": ("Set backend.database in app-config and its variables", 2),
     "before the restart": ("Create the systemd units", 1),
     "Backstage is restarted": ("Wait until Backstage is ready on the first host", 1),
     "Backstage is ready": ("Run rotation step ready", 1),
@@ -41,7 +40,7 @@ BOUNDARIES = {
 # What TLS and backups keep secret besides.
 PASSPHRASE, CA_PASSPHRASE, OPTION = (f"Mk{name}@q/Zw+7%Lk:{name}" for name in ("Repository", "Authority", "Option"))
 BACKUP_SECRETS = "/etc/backstage-postgresql-backup/conf.d/secrets.conf"
-DEFAULT_KILLS = ["the env file is switched", "before the retirement"]
+DEFAULT_KILLS = ["before the restart", "before the retirement"]
 
 
 def kills():
