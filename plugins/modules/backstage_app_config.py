@@ -343,7 +343,7 @@ missing:
 missing_directory:
   description: The directory of O(env_file), which is not there; outside check mode this is a failure.
   returned: in check mode, when it is so
-  type: path
+  type: str
   sample: /etc/backstage
 tightened:
   description: The files from which world access was removed, because they contain a secret.
