@@ -630,6 +630,9 @@ def single(cluster, tmp_path):
     It returns the inventory with three hosts, and what has to be there after the conversion.
     """
     groups, variables = _whole()
+    # What a portal with one database host elsewhere has; it stays in the inventory.
+    variables["backstage_postgresql_listen_addresses"] = ["*"]
+    variables["backstage_postgresql_access_rules"] = [{"type": "host", "address": "samenet"}]
     kept = {name: value for name, value in variables.items() if "_ha" not in name}
     hosts = {"db1": groups["backstage_database"]["hosts"]["db1"]}
     backstage = {**groups["backstage"], "hosts": {"portal": groups["backstage"]["hosts"]["portal"]}}
