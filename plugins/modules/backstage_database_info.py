@@ -301,6 +301,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import (
     check_report,
     config_loader,
+    config_reader,
     database_checks,
     database_target,
 )
@@ -367,7 +368,7 @@ def _app(asked: dict) -> tuple[dict, check_report.Report]:
                 connection=login.url, host=login.host, port=login.port, user=login.user, tls=login.tls is not None
             )
             facts["client_certificate"] = bool(login.tls and login.tls.client_certificate)
-    except config_loader.ConfigLoaderError as error:
+    except config_reader.ConfigLoaderError as error:
         if not report.checks:
             report.failed("configuration", str(error), "")
     except database_target.TargetError as error:

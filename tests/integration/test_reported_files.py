@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import config_loader
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import config_loader, config_reader
 
 PG = "backend:\n  database:\n    client: pg\n    connection:\n"
 ENV = "".join(f"      {key}: ${{POSTGRES_{key.upper()}}}\n" for key in ("host", "port", "user", "password"))
@@ -177,5 +177,5 @@ def test_whether_backstage_starts(tmp_path, name):
     if "not-start" in name:
         assert config_loader.load(str(tmp_path), {}).root.get("backend.database.client") == "pg"
     else:
-        with pytest.raises(config_loader.ConfigLoaderError, match=r"line \d+, column \d+"):
+        with pytest.raises(config_reader.ConfigLoaderError, match=r"line \d+, column \d+"):
             config_loader.load(str(tmp_path), {})

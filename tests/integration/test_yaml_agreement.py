@@ -18,7 +18,7 @@ import shutil
 import subprocess
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import config_loader
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import config_loader, config_reader
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
 from ansible_collections.devportal.backstage.tests.fuzz.mutations import mutated
 from ansible_collections.devportal.backstage.tests.fuzz.yaml_dialect import (
@@ -87,14 +87,14 @@ def opposite(path, answer):
     """A sentence where the two readers disagree about a file, else None."""
     try:
         config = config_loader.load(str(path.parent), Substituted(), [path.name])
-    except config_loader.ConfigLoaderError as error:
+    except config_reader.ConfigLoaderError as error:
         return None if "error" in answer else f"reported: {error}; Backstage reads it"
     if "error" in answer:
         return None if config.problems else f"reported: starts; Backstage: {answer['error']}"
     if config.problems:
         return f"reported: {config.problems[0]}; Backstage reads it"
     data = config.layers[0].data
-    data = {} if data is config_loader.MISSING else data
+    data = {} if data is config_reader.MISSING else data
     if equal(data, answer["data"]) or "NaN" in json.dumps(data) or "Infinity" in json.dumps(data):
         return None
     return f"read: {str(data)[:500]}; Backstage: {str(answer['data'])[:500]}"
@@ -127,12 +127,12 @@ def test_each_kind(app):
 def test_where_backstage_cannot_be_asked_the_reader_may_be_at_fault(app, monkeypatch):
     """Of what it would read, and what not: without node or its package nobody knows."""
     refused, read = app([next(iter(REFUSED.values())), next(iter(READ_BY_NODE.values()))])
-    with pytest.raises(config_loader.ConfigLoaderError) as known:
+    with pytest.raises(config_reader.ConfigLoaderError) as known:
         config_loader.load(str(refused.parent), Substituted(), [refused.name])
     assert "own reader" not in str(known.value)
     monkeypatch.setenv("PATH", "/nowhere")
     for path in (refused, read):
-        with pytest.raises(config_loader.ConfigLoaderError, match="Backstage's own reader may accept it"):
+        with pytest.raises(config_reader.ConfigLoaderError, match="Backstage's own reader may accept it"):
             config_loader.load(str(path.parent), Substituted(), [path.name])
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import database_block, effective_source
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import ConfigLoaderError
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_reader import ConfigLoaderError
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import (
     KEYS,
     Data,

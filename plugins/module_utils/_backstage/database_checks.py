@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Callable
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.check_report import Report, Stop
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import ConfigLoaderError
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_reader import ConfigLoaderError
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_session import Session
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_target import (
     Login,

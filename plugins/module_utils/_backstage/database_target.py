@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import (
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import Config
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_reader import (
     MISSING,
-    Config,
     ConfigReader,
     js_string,
     kind,

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import plugin_connections
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import MISSING, load
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import load
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_reader import MISSING
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import KEYS
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_block import (
     PATH,

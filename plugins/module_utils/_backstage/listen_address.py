@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import (
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_reader import (
     MISSING,
     ConfigReader,
     js_string,

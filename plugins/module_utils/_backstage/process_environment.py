@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import ConfigLoaderError
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_reader import ConfigLoaderError
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import accounts, env_file, owned
 

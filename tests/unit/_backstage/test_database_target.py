@@ -7,7 +7,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage import config_loader, database_target
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage import (
+    config_loader,
+    config_reader,
+    database_target,
+)
 
 
 def target(tmp_path, database, **environment):
@@ -96,7 +100,7 @@ def test_tls(tmp_path, ssl, environment, wanted):
 )
 def test_what_backstage_could_not_use_is_told(tmp_path, database, words):
     wanted = target(tmp_path, database)
-    with pytest.raises((database_target.TargetError, config_loader.ConfigLoaderError)) as caught:
+    with pytest.raises((database_target.TargetError, config_reader.ConfigLoaderError)) as caught:
         wanted.plugin_login(wanted.plugin("catalog"))
     text = str(caught.value).replace(str(tmp_path / "app-config.yaml"), "APP")
     assert words in text

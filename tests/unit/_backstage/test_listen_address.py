@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import MISSING, ConfigReader
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_reader import MISSING, ConfigReader
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.listen_address import (
     ListenAddress,
     listen_address,

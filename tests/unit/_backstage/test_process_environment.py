@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_loader import ConfigLoaderError
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_reader import ConfigLoaderError
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.process_environment import (
     process_environment,
 )
