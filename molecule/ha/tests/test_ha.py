@@ -709,7 +709,8 @@ def test_a_conversion_that_is_killed_after_each_change_goes_on(cluster, single):
 
     That is every boundary between two tasks: after a task that changed no host the hosts are as they were before it,
     so that a kill there leaves what a kill after the last change left. The first boundary is a run that never began,
-    the last one the kill after the last task. Tasks that a killed run alone needs are boundaries, too.
+    the last one the kill after the last task. Tasks that a killed run alone needs are boundaries, too. The packages are
+    there from the converge, so that a kill while they are installed is not among them.
 
     BOUNDARIES=3 converts anew for every third of these tasks besides, with one kill each.
     """
