@@ -28,9 +28,9 @@ class Portal:
         self.app, self.wanted = hosts["portal"]
         self.database, self.server = hosts["database"]
 
-    def run(self, playbook="devportal.backstage.site", **variables):
-        """Run a playbook, which has to succeed, with further variables."""
-        done = play(playbook, **variables)
+    def run(self, playbook="devportal.backstage.site", *options, **variables):
+        """Run a playbook, which has to succeed, with further options and variables."""
+        done = play(playbook, *options, **variables)
         assert done.returncode == 0, done.stdout[-6000:]
         return done
 

@@ -12,6 +12,9 @@ import re
 import pytest
 from ansible_collections.devportal.backstage.molecule.day_two.tests.portal import ENTITIES, Portal
 from ansible_collections.devportal.backstage.molecule.shared.tests.plugin import ask
+from ansible_collections.devportal.backstage.tests.unit._postgresql.authorities import Authority, key_pem, pem
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 CA_DIRECTORY = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "ca"
 BLOCK = """
@@ -197,8 +200,12 @@ CERTIFIED = {"backstage_postgresql_tls_client_certificates": True}
 SHOWN = {"sslcert": f"{FILES}/client.crt", "sslkey": f"{FILES}/client.key"}
 SERIALS = """
 SELECT DISTINCT s.client_serial FROM pg_stat_activity a JOIN pg_stat_ssl s USING (pid)
-WHERE a.usename = 'backstage' AND a.client_addr IS NOT NULL AND a.application_name <> 'the test'
+WHERE a.usename LIKE 'backstage%' AND a.client_addr IS NOT NULL AND a.application_name <> 'the test'
 """
+
+
+# Whether it may log in, and its verifier.
+FORMER = "SELECT rolname, rolcanlogin, rolpassword FROM pg_authid WHERE rolname = 'backstage_a'"
 
 
 def rules(portal):
@@ -218,6 +225,22 @@ def client_serial(portal):
     """Of the certificate in the file, as PostgreSQL shows it."""
     text = portal.app.check_output(f"openssl x509 -noout -serial -in {FILES}/client.crt")
     return str(int(text.partition("=")[2], 16))
+
+
+def state(portal):
+    """What turning client certificates on changes."""
+    files = portal.app.check_output(f"ls -l --full-time {FILES} /srv/backstage/app-config.production.yaml")
+    return rules(portal), files, portal.app.check_output("systemctl show -P MainPID backstage"), serial(portal)
+
+
+def test_check_mode_shows_client_certificates_and_changes_nothing(portal):
+    before = state(portal)
+    done = portal.run("devportal.backstage.site", "--check", "--diff", **CERTIFIED)
+    assert state(portal) == before
+    for shown in (f"$file: {FILES}/client.crt", f"$file: {FILES}/client.key"):
+        assert re.search(rf"^\+ +{re.escape(shown)}", done.stdout, re.M), shown
+    assert re.search(r"demand TLS and a client certificate \(clientcert=verify-ca\): hostssl.*samenet", done.stdout)
+    assert all(count > 0 for count in changed(done))
 
 
 def test_client_certificates_are_demanded_once_every_app_has_one(portal):
@@ -291,6 +314,60 @@ def test_client_certificates_are_turned_off_again(portal):
     assert set(changed(portal.run())) == {0}
 
 
-def test_verify_shows_tls(portal):
-    done = portal.run("devportal.backstage.verify")
-    assert re.search(r"ok +tls +TLSv1\.[23], the certificate of the server is valid until 20[0-9-]+", done.stdout)
+@pytest.fixture(scope="module")
+def given(portal, tmp_path_factory):
+    """The variables of certificates of the user's own, of the server and of the app host, as files and as text."""
+    folder = tmp_path_factory.mktemp("given")
+    authority, server, client = Authority("Given"), *(ec.generate_private_key(ec.SECP256R1()) for _ in "12")
+    names = [portal.server["ansible_host"], "database", "localhost", "127.0.0.1", "::1"]
+    certificate = pem(authority.sign("db", server, names, usages=[ExtendedKeyUsageOID.SERVER_AUTH]))
+    shown = pem(authority.sign("portal", client, [], usages=[ExtendedKeyUsageOID.CLIENT_AUTH]))
+    files = {"server.crt": certificate, "server.key": key_pem(server), "ca.crt": authority.pem, "client.crt": shown}
+    for name, text in files.items():
+        (folder / name).touch(0o600)
+        (folder / name).write_text(text)
+    prefix = "backstage_postgresql_tls"
+    return {
+        **CERTIFIED,
+        f"{prefix}_ca_directory": str(folder / "created"),
+        f"{prefix}_certificate": str(folder / "server.crt"),
+        f"{prefix}_private_key": str(folder / "server.key"),
+        f"{prefix}_ca": str(folder / "ca.crt"),
+        f"{prefix}_client_certificate": str(folder / "client.crt"),
+        f"{prefix}_client_private_key": key_pem(client),
+    }
+
+
+def test_certificates_of_the_user_take_the_place_of_those_of_the_ca(portal, given):
+    before = serial(portal)
+    done = portal.run(**given)
+    assert "PRIVATE KEY" not in done.stdout
+    assert serial(portal) != before
+    issuer = portal.app.check_output(f"openssl x509 -noout -issuer -in {FILES}/client.crt")
+    assert issuer.endswith("Given")
+    assert portal.uids(**SHOWN).keys() == ENTITIES
+    assert serials(portal) == {client_serial(portal)}
+    verified = portal.run("devportal.backstage.verify", **given)
+    assert re.search(r"ok +tls +TLSv1\.[23], the certificate of the server is valid until 20[0-9-]+", verified.stdout)
+    # No CA was created for them, and they are as they were given.
+    assert not pathlib.Path(given["backstage_postgresql_tls_ca_directory"]).exists()
+    for machine, name in ((portal.database, "server.key"), (portal.database, "server.crt"), (portal.app, "client.crt")):
+        text = pathlib.Path(given["backstage_postgresql_tls_ca"]).with_name(name).read_text()
+        assert machine.file(f"{FILES}/{name}").content_string.endswith(text)
+    assert set(changed(portal.run(**given))) == {0}
+
+
+def test_two_users_take_turns_with_client_certificates(portal, given):
+    uids = portal.uids(**SHOWN)
+    for user in ("backstage_a", "backstage_b"):
+        login = {"backstage_postgresql_user": user, "backstage_postgresql_owner": "backstage"}
+        done = portal.run("devportal.backstage.rotate_password", **given, **login)
+        assert "PRIVATE KEY" not in done.stdout
+        assert portal.uids(user=user, **SHOWN) == uids
+        assert serials(portal) == {client_serial(portal)}
+        bare = {"host": portal.server["ansible_host"], "sslmode": "require", "user": user}
+        with pytest.raises(AssertionError, match="requires a valid client certificate"):
+            ask(portal.app, portal.server, "SELECT 1", **bare)
+    former = portal.database.check_output("runuser -u postgres -- psql -XAtc %s", FORMER)
+    assert former.splitlines() == ["backstage_a|f|"]
+    assert set(changed(portal.run(**given, **login))) == {0}

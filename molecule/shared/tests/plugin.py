@@ -85,19 +85,19 @@ def ask(machine, wanted, query, /, **connection):
     return done.stdout.splitlines()
 
 
-def started(playbook, **variables):
-    """A playbook that runs on the scenario's hosts with further variables; its output is the process's stdout."""
+def started(playbook, *options, **variables):
+    """A playbook that runs on the scenario's hosts with further options and variables; `stdout` is its output."""
     scenario = os.environ["MOLECULE_SCENARIO_DIRECTORY"]
-    command = [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), playbook]
+    command = [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), playbook, *options]
     command += [f"--inventory={scenario}/inventory.yml", "--extra-vars", json.dumps(variables)]
     # Results in one line each, which no wrapping tears apart.
     env = {**os.environ, **_PLAIN, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=scenario, env=env)
 
 
-def play(playbook, **variables):
+def play(playbook, *options, **variables):
     """Run a playbook as `started` does, to its end; all output is in the result's stdout."""
-    with started(playbook, **variables) as running:
+    with started(playbook, *options, **variables) as running:
         shown, _nothing = running.communicate()
     return subprocess.CompletedProcess(running.args, running.returncode, shown)
 
