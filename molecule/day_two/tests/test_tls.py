@@ -239,7 +239,10 @@ def test_check_mode_shows_client_certificates_and_changes_nothing(portal):
     assert state(portal) == before
     for shown in (f"$file: {FILES}/client.crt", f"$file: {FILES}/client.key"):
         assert re.search(rf"^\+ +{re.escape(shown)}", done.stdout, re.M), shown
-    assert re.search(r"demand TLS and a client certificate \(clientcert=verify-ca\): hostssl.*samenet", done.stdout)
+    demand = (
+        r"ends with a demand of TLS and a client certificate \(clientcert=verify-ca\) in these access rules.*samenet"
+    )
+    assert re.search(demand, done.stdout)
     assert all(count > 0 for count in changed(done))
 
 
