@@ -174,8 +174,8 @@ options:
         description:
           - With V(present), O(ca) is required.
           - V(absent) removes C(cert) and C(key) where they name these files, and then the files. A certificate that the
-            role P(devportal.backstage.backstage_postgresql_tls#role) has not installed stays, with its key and the two
-            settings; one of the role begins with a comment that names the collection.
+            role C(backstage_postgresql_tls) has not installed stays, with its key and the two settings; one of the role
+            begins with a comment that names the collection.
         type: str
         choices: [present, absent]
         default: present
