@@ -321,7 +321,8 @@ def test_client_certificates_are_turned_off_again(portal):
 def given(portal, tmp_path_factory):
     """The variables of certificates of the user's own, of the server and of the app host, as files and as text."""
     folder = tmp_path_factory.mktemp("given")
-    authority, server, client = Authority("Given"), *(ec.generate_private_key(ec.SECP256R1()) for _ in "12")
+    authority = Authority("Given")
+    server, client = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     names = [portal.server["ansible_host"], "database", "localhost", "127.0.0.1", "::1"]
     certificate = pem(authority.sign("db", server, names, usages=[ExtendedKeyUsageOID.SERVER_AUTH]))
     shown = pem(authority.sign("portal", client, [], usages=[ExtendedKeyUsageOID.CLIENT_AUTH]))

@@ -111,7 +111,7 @@ def test_a_problem_of_the_cluster_is_found(cluster, own, sentence):
     assert any(sentence in text for text in found), found
 
 
-def _names(leader, timeline=3, listed=MEMBERS):
+def _names(leader, timeline=3, listed=("db1", "db2", "db3")):
     return {
         "members": [
             {"name": name, "role": "leader" if name == leader else "replica", "timeline": timeline} for name in listed
