@@ -37,8 +37,8 @@ import rocky
 import tarball
 import upgraded
 
-# With these `make test` would take more than 45 minutes on two cores.
-BY_NAME = {"ha", "recovery"}
+# With it `make test` would take more than 45 minutes on two cores.
+BY_NAME = {"recovery"}
 # The module tests that take seconds.
 QUICK = ("test_backstage_env_file.py", "test_backstage_app_config.py")
 # The tests that each supported major of PostgreSQL has to pass; those marked `once` do not depend on it.
