@@ -129,6 +129,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files import 
     env_file,
     owned,
     secret_names,
+    secret_rights,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     replacement as files,
@@ -146,7 +147,7 @@ def _apply(module: AnsibleModule) -> dict:
         return {
             "changed": present,
             "changed_variables": list(variables) if present else [],
-            "mode": f"{env_change.NEW_MODE if rights['mode'] is None else rights['mode']:04o}",
+            "mode": f"{secret_rights.NEW_MODE if rights['mode'] is None else rights['mode']:04o}",
             "tightened": False,
             "msg": f"{path} would be created once its directory exists." if present else f"{path} does not exist.",
         }

@@ -15,8 +15,7 @@ from typing import Any
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, named
 from ansible_collections.devportal.backstage.plugins.module_utils._files import accounts, env_file
 from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import EditedFile
-
-NEW_MODE = 0o600
+from ansible_collections.devportal.backstage.plugins.module_utils._files.secret_rights import NEW_MODE, Rights
 
 
 @dataclass(frozen=True)
@@ -108,9 +107,7 @@ def plan(
     mode = wanted["mode"]
     if mode is None:
         mode = NEW_MODE if file.mode is None or open_to_all else file.mode
-    moved = file.mode is not None and (
-        mode != file.mode or wanted["uid"] not in (None, file.uid) or wanted["gid"] not in (None, file.gid)
-    )
+    moved = file.mode is not None and Rights(mode, wanted["uid"], wanted["gid"]).differ_from(file)
     return EnvChange(
         file,
         after,
