@@ -17,6 +17,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.dat
     Plugin,
     Target,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.supported_versions import SUPPORTED_MAJORS
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import (
     as_identifier,
     quoted_identifier,
@@ -35,8 +36,6 @@ _CONNECTIONS = (
     " AND a.pid <> pg_backend_pid() AND coalesce(a.backend_type, 'client backend') = 'client backend'"
     " WHERE r.rolname = session_user GROUP BY r.rolsuper, r.rolconnlimit"
 )
-# Backstage 1.55 supports the last five majors (docs/overview/versioning-policy.md of backstage/backstage).
-SUPPORTED_MAJORS = (14, 15, 16, 17, 18)
 # The planner's estimate; null where nothing was analyzed yet (reltuples is -1, and 0 before PostgreSQL 14).
 _ROWS = (
     "CASE WHEN count(c.oid) = 0 OR max(c.reltuples) >= 0 THEN coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint END"

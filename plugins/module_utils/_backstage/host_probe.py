@@ -16,13 +16,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_session import SUPPORTED_MAJORS
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.platforms import (
     PLATFORMS,
     Platform,
     number,
     platform_of,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.supported_versions import SUPPORTED_MAJORS
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import (
     older_of_the_name,
     upgrade_hint,

@@ -16,7 +16,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
     check_connection,
     check_password,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_session import SUPPORTED_MAJORS
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.supported_versions import SUPPORTED_MAJORS
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import saslprep, scram

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import verified_tls
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_session import SUPPORTED_MAJORS
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.supported_versions import SUPPORTED_MAJORS
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import authentication, scram
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.access_rules import access_rules
