@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import filter_loader, test_loader
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import role_options, topology, variables
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.host_probe import (
     Request,
@@ -34,8 +35,11 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.pre
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import tls_variables
 
-# Read once, before Ansible forks a process for each host and task.
-role_options.by_role()
+# Loaded once, before Ansible forks a process for each host and task, which would each load them for itself.
+role_options.of_all_roles()
+filter_loader.get("devportal.backstage.database_connection")
+filter_loader.get("ansible.builtin.default")
+test_loader.get("ansible.builtin.defined")
 
 
 class ActionModule(ActionBase):

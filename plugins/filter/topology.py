@@ -5,9 +5,19 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import topology
+
+
+def _once(function: Callable[[str, topology.Groups, topology.HostVars], Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(host: str, groups: topology.Groups, hostvars: topology.HostVars) -> Any:
+        return function(host, groups, topology.ResolvedOnce(hostvars))
+
+    return call
 
 
 class FilterModule:
@@ -15,10 +25,10 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         return {
-            "database_connection": topology.connection,
-            "database_app_hosts": topology.app_hosts,
-            "database_client_certificates": topology.client_certificates,
-            "database_proxy_port": topology.proxy_port,
-            "database_server_names": topology.server_names,
-            "database_unencrypted_apps": topology.unencrypted_apps,
+            "database_connection": _once(topology.connection),
+            "database_app_hosts": _once(topology.app_hosts),
+            "database_client_certificates": _once(topology.client_certificates),
+            "database_proxy_port": _once(topology.proxy_port),
+            "database_server_names": _once(topology.server_names),
+            "database_unencrypted_apps": _once(topology.unencrypted_apps),
         }

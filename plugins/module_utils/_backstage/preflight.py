@@ -64,7 +64,7 @@ def remote_hosts(variables: Mapping[str, Any]) -> list[str]:
     if this not in (groups.get(topology.DATABASES) or [this]):
         return []
     known = {**groups, topology.DATABASES: groups.get(topology.DATABASES) or [this]}
-    return topology.remote_app_hosts(this, known, variables["hostvars"])
+    return topology.remote_app_hosts(this, known, topology.ResolvedOnce(variables["hostvars"]))
 
 
 def default_addresses(servers: Collection[int]) -> list[str] | None:

@@ -13,11 +13,11 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
+_ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
 
 
 @functools.cache
-def by_role(roles: pathlib.Path = ROLES) -> Mapping[str, Mapping[str, Any]]:
+def by_role() -> Mapping[str, Mapping[str, Any]]:
     """The options of each role's entry point main, by the role's name."""
     # Ansible's own on the control node; a managed host, which never calls this, may lack it.
     import yaml
@@ -25,12 +25,13 @@ def by_role(roles: pathlib.Path = ROLES) -> Mapping[str, Mapping[str, Any]]:
     # libyaml's loader takes a tenth of the time.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found = {}
-    for path in sorted(roles.glob("*/meta/argument_specs.yml")):
+    for path in sorted(_ROLES.glob("*/meta/argument_specs.yml")):
         entries = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)["argument_specs"]
         found[path.parents[1].name] = entries["main"].get("options", {})
     return found
 
 
-def of_all_roles(roles: pathlib.Path = ROLES) -> Mapping[str, Any]:
+@functools.cache
+def of_all_roles() -> Mapping[str, Any]:
     """The options of all roles. Where two have one of the same name, they have it alike."""
-    return {name: option for options in by_role(roles).values() for name, option in options.items()}
+    return {name: option for options in by_role().values() for name, option in options.items()}

@@ -36,6 +36,18 @@ Groups = Mapping[str, Sequence[str]]
 HostVars = Mapping[str, Mapping[str, Any]]
 
 
+class ResolvedOnce(dict[str, Mapping[str, Any]]):
+    """The variables of the hosts, each host's looked up once: Ansible assembles them anew for each access."""
+
+    def __init__(self, hostvars: HostVars) -> None:
+        super().__init__()
+        self._hostvars = hostvars
+
+    def __missing__(self, host: str) -> Mapping[str, Any]:
+        self[host] = self._hostvars[host]
+        return self[host]
+
+
 def given_address(app: str, hostvars: HostVars) -> str:
     """The address of the database that the variables of an app host give; empty where none does."""
     variables = hostvars[app]

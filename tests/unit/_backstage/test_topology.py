@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.devportal.backstage.plugins.filter.topology import FilterModule
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage import topology
 
 FACT = {"host": "127.0.0.1", "port": 5433, "user": "backstage"}
@@ -184,3 +185,18 @@ def test_the_app_hosts_of_a_patroni_cluster_use_every_member():
     groups, hostvars = inventory(["d", "e", "f"], ["a", "b"], a=HA, b=HA)
     assert [topology.app_hosts(server, groups, hostvars) for server in "def"] == [["a", "b"]] * 3
     assert topology.app_hosts("x", groups, hostvars) == []
+
+
+def test_a_host_is_looked_up_once():
+    """Ansible assembles all variables of a host at each access, so two hundred app hosts would cost a second."""
+
+    class HostVars(dict):
+        def __getitem__(self, host):
+            accesses.append(host)
+            return super().__getitem__(host)
+
+    accesses = []
+    groups, hostvars = inventory(["d", "e"], [f"app{number}" for number in range(200)], d={"ansible_host": "10.0.0.1"})
+    found = FilterModule().filters()["database_app_hosts"]("d", groups=groups, hostvars=HostVars(hostvars))
+    assert found == groups["backstage"]
+    assert len(accesses) == len(set(accesses))
