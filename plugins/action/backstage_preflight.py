@@ -38,8 +38,8 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql im
 # Loaded once, before Ansible forks a process for each host and task, which would each load them for itself.
 role_options.of_all_roles()
 filter_loader.get("devportal.backstage.database_connection")
-filter_loader.get("ansible.builtin.default")
-test_loader.get("ansible.builtin.defined")
+filter_loader.get("ansible.builtin.combine")
+test_loader.get("ansible.builtin.match")
 
 
 class ActionModule(ActionBase):
