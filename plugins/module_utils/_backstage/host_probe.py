@@ -45,13 +45,14 @@ command -v pg_lsclusters >/dev/null \
   echo "devportal:cluster $version $port $status $name"
 done
 {python} -c 'import sys; print("devportal:python %d.%d" % sys.version_info[:2])' 2>/dev/null
-for package in {packages}; do
-  if command -v dpkg-query >/dev/null; then
-    dpkg-query -W -f='${{db:Status-Status}}' "$package" 2>/dev/null | grep -q '^installed'
-  else
-    rpm -q --quiet --whatprovides "$package" 2>/dev/null
-  fi && echo "devportal:package $package"
-done
+if command -v dpkg-query >/dev/null; then
+  dpkg-query -W -f='${{db:Status-Status}} devportal:package ${{Package}}\n' {packages} 2>/dev/null \
+    | sed -n 's/^installed //p'
+else
+  for package in {packages}; do
+    rpm -q --quiet --whatprovides "$package" 2>/dev/null && echo "devportal:package $package"
+  done
+fi
 true
 """
 
