@@ -49,7 +49,9 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer i
 
 __all__ = ["MISSING", "Document", "Node", "Rules", "YamlPatchError"]
 
-_COMMENT_ABOVE_BRACE = re.compile(r"^#.*\n(?:[ \t]*(?:#.*)?\r?\n)*[ \t]*[}\]]", re.MULTILINE)
+# Lines of comments and blank lines, with the bracket below them or without: found once, however many they are.
+_COMMENTS = re.compile(r"^(?:[ \t]*(?:#.*)?\r?\n)+[ \t]*([}\]])?", re.MULTILINE)
+_AT_MARGIN = re.compile("^#", re.MULTILINE)
 # An edit that is pending: the method of Drafting, the number of the document, the arguments.
 _Operation = tuple[str, int, tuple[Any, ...]]
 
@@ -234,7 +236,7 @@ class Document:
         except YamlPatchError as error:
             raise _unproven(stream, editor.regions[0].start) from error
         _verify(stream, result, editor.regions)
-        if self._rules.version == "1.2" and _COMMENT_ABOVE_BRACE.search(body):
+        if self._rules.version == "1.2" and _has_comment_above_bracket(body):
             try:
                 Stream(body, rules=self._rules)  # npm yaml may not read what was the comment of a deleted entry
             except YamlPatchError as error:
@@ -407,6 +409,11 @@ class Document:
     def changed(self) -> bool:
         """Whether the result differs from the input."""
         return self.text != self._original
+
+
+def _has_comment_above_bracket(text: str) -> bool:
+    """Whether a comment that begins its line stands above a closing bracket."""
+    return any(found[1] and _AT_MARGIN.search(found[0]) for found in _COMMENTS.finditer(text))
 
 
 def _last_scalar(stream: Stream) -> tuple[str, Any]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 import yaml
@@ -505,3 +506,10 @@ def test_a_comment_that_npm_yaml_would_not_read_above_a_brace():
     document.delete(("b",))
     with pytest.raises(YamlPatchError, match="laid out"):
         assert document.text
+
+
+def test_many_lines_of_comments_cost_no_more_than_others():
+    text = "a: 1\n" + "# more\n" * 30_000
+    began = time.process_time()
+    assert put(text, ("a",), 2) == text.replace("1", "2", 1)
+    assert time.process_time() - began < 10
