@@ -8,6 +8,7 @@ import importlib.util
 import re
 from typing import Any
 
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import filter_loader, test_loader
@@ -110,7 +111,7 @@ class ActionModule(ActionBase):
 
     def _probe(self, facts: dict[str, Any]) -> str:
         """What the host answers to the one command that asks for all that is needed."""
-        python = str(facts.get("ansible_python_interpreter") or "python3")
+        python = str(facts.get("ansible_python_interpreter") or constants.INTERPRETER_PYTHON)
         script = command(python if python.startswith("/") else "python3")
         done = self._low_level_execute_command(script, sudoable=True)
         return str(done.get("stdout", "") or done.get("stderr", ""))

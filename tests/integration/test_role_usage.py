@@ -102,6 +102,20 @@ def test_what_the_preflight_found_counts_for_its_own_variables(run, server, tmp_
     assert "prefix: own_" in (tmp_path / "app-config.yaml").read_text()
 
 
+def test_an_interpreter_that_no_package_is_for(run, tmp_path):
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to("/usr/bin/python3")
+    (tmp_path / "venv" / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
+    hosts = {
+        group: {"one": {"ansible_python_interpreter": str(python)}} for group in ("backstage_database", "backstage")
+    }
+    code, output, _ran = run(SITE, hosts=hosts)
+    assert code == 2, output
+    assert f"ansible_python_interpreter: {python} does not find what the modules need (psycopg2, yaml)" in output
+    assert_only_validated(output)
+
+
 def test_a_newer_version_is_rejected_and_the_playbook_for_it_named(run, server):
     code, output, _ran = run(SITE, backstage_postgresql_version=str(server.version + 1))
     assert code == 2, output

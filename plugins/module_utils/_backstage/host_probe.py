@@ -10,6 +10,7 @@ Private to this collection: its interface may change in any release.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterable
@@ -44,7 +45,7 @@ command -v pg_lsclusters >/dev/null \
   && pg_lsclusters --no-header 2>/dev/null | while read -r version name port status _; do
   echo "devportal:cluster $version $port $status $name"
 done
-{python} -c 'import sys; print("devportal:python %d.%d" % sys.version_info[:2])' 2>/dev/null
+{python} -c '{in_python}' 2>/dev/null
 if command -v dpkg-query >/dev/null; then
   dpkg-query -W -f='${{db:Status-Status}} devportal:package ${{Package}}\n' {packages} 2>/dev/null \
     | sed -n 's/^installed //p'
@@ -54,6 +55,19 @@ else
   done
 fi
 true
+"""
+
+
+_VERSION = 'import sys; print("devportal:python %d.%d" % sys.version_info[:2])'
+# Without the current directory, which Python puts first. A distribution's packages are for its own python3.
+_LIBRARIES = """
+sys.path = [place for place in sys.path if place]
+import importlib.util, os
+own = sys.prefix == "/usr" and os.path.realpath(sys.executable) == os.path.realpath("/usr/bin/python3")
+print("devportal:interpreter %s %s" % (("foreign", "own")[own], sys.executable))
+for name in {libraries}:
+    if getattr(importlib.util.find_spec(name), "origin", None):
+        print("devportal:library " + name)
 """
 
 
@@ -78,6 +92,8 @@ class Host:
         python: of the interpreter that the modules will have; None where there is none yet.
         servers: the major versions of PostgreSQL whose server programs are there.
         packages: of the libraries that the modules and roles need, those that are there.
+        libraries: those that the interpreter finds, by Python's name.
+        foreign: the interpreter, where the distribution's packages are for another one.
         codename: VERSION_CODENAME.
         uid: the effective user that the command ran as.
         clusters: those that pg_lsclusters(1) lists.
@@ -93,16 +109,22 @@ class Host:
     codename: str = ""
     uid: int = 0
     clusters: tuple[Listed, ...] = ()
+    libraries: frozenset[str] = frozenset()
+    foreign: str = ""
 
 
 def command(python: str) -> str:
     """The shell command whose output `parse` reads.
 
     Args:
-        python: the interpreter that the modules will have.
+        python: the interpreter that the modules will have: a path, or "python3" where Ansible looks for one.
     """
     packages = sorted({_DEB822, *(name for entry in PLATFORMS for name in entry.libraries.values())})
-    return "sh -c " + shlex.quote(_SCRIPT.format(python=shlex.quote(python), packages=" ".join(packages)))
+    libraries = sorted({name for entry in PLATFORMS for name in entry.libraries})
+    # Another than this one may be the first that Ansible finds.
+    in_python = _VERSION + (_LIBRARIES.format(libraries=json.dumps(libraries)) if python.startswith("/") else "")
+    script = _SCRIPT.format(python=shlex.quote(python), packages=" ".join(packages), in_python=in_python)
+    return "sh -c " + shlex.quote(script)
 
 
 def parse(text: str) -> Host:
@@ -114,6 +136,7 @@ def parse(text: str) -> Host:
     ids = (fields.get("ID", "linux"), *fields.get("ID_LIKE", "").split())
     release = fields.get("VERSION_ID", "")
     versions = (re.search(r"\) (\d+)", line) for line in found.get("server", []))
+    kind, _space, interpreter = found.get("interpreter", [""])[-1].partition(" ")
     return Host(
         name=fields.get("PRETTY_NAME") or "A system without /etc/os-release",
         distribution=ids[0],
@@ -125,6 +148,8 @@ def parse(text: str) -> Host:
         codename=fields.get("VERSION_CODENAME", ""),
         uid=int(found.get("uid", ["0"])[-1]),
         clusters=tuple(_listed(found.get("cluster", ()))),
+        libraries=frozenset(found.get("library", ())),
+        foreign=interpreter if kind == "foreign" else "",
     )
 
 
@@ -179,9 +204,20 @@ def host_problems(host: Host, request: Request) -> Iterable[str]:
     if host.distribution in entry.ids and number(host.release) and number(host.release) < number(oldest):
         yield f"{host.name}: too old. Use {entry.name}."
         return
+    yield from _interpreter_problems(host, request)
     if request.database:
         yield from _version_problems(host, entry, request)
         yield from _cluster_problems(host, request)
+
+
+def _interpreter_problems(host: Host, request: Request) -> Iterable[str]:
+    missing = [name for name in request.libraries if name not in host.libraries]
+    if host.foreign and missing:
+        yield (
+            f"ansible_python_interpreter: {host.foreign} does not find what the modules need ({', '.join(missing)}), "
+            "and the distribution's packages of it are not for this interpreter. Set it to /usr/bin/python3, or "
+            f"install that for {host.foreign}."
+        )
 
 
 def root_problems(host: Host, request: Request) -> Iterable[str]:
@@ -274,7 +310,7 @@ def missing_packages(host: Host, request: Request) -> list[str]:
     elif request.database and not request.version and not host.servers:
         # Where a server of another version is, the distribution's own would be put beside it.
         wanted += entry.default
-    libraries = (entry.libraries[name] for name in request.libraries)
+    libraries = (entry.libraries[name] for name in request.libraries if name not in host.libraries)
     return [*wanted, *(name for name in libraries if name not in host.packages)]
 
 

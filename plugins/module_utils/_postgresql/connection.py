@@ -178,8 +178,9 @@ def _psycopg2() -> Any:
                 f"psycopg2 does not load: {error}.", "Reinstall python3-psycopg2.", "library"
             ) from error
         raise CollectionError(
-            "The Python library psycopg2 is missing on this host.",
-            "Install the package python3-psycopg2 (for the interpreter that Ansible uses here).",
+            f"{sys.executable} does not find the Python library psycopg2.",
+            "Install the package python3-psycopg2. It is for the distribution's own interpreter, /usr/bin/python3: set "
+            "ansible_python_interpreter to that, or install psycopg2 for this one.",
             "library",
         ) from error
     finally:

@@ -97,6 +97,46 @@ def test_an_old_python(python, passes):
     assert passes or f"its Python {python} is older than 3.9" in found[0]
 
 
+class TestInterpreter:
+    FOREIGN = "interpreter foreign /opt/venv/bin/python"
+
+    def test_a_packages_library_is_not_for_another_interpreter(self):
+        for packages in ((), ("package python3-psycopg2",)):
+            (sentence,) = asked(system("debian", "13", "", self.FOREIGN, "library yaml", *packages))
+            assert sentence == (
+                "ansible_python_interpreter: /opt/venv/bin/python does not find what the modules need (psycopg2), and "
+                "the distribution's packages of it are not for this interpreter. Set it to /usr/bin/python3, or "
+                "install that for /opt/venv/bin/python."
+            )
+        assert not asked(system("debian", "13", "", "interpreter own /usr/bin/python3"))
+
+    def test_libraries_that_it_finds_need_no_package(self):
+        host = system("debian", "13", "", self.FOREIGN, "library yaml", "library psycopg2")
+        assert not asked(host)
+        assert missing_packages(host, APP) == []
+
+    @pytest.mark.parametrize("foreign", [True, False])
+    def test_on_this_machine(self, foreign, tmp_path):
+        """A virtual environment has no library of the system's; the current directory is none of its places."""
+        (tmp_path / "yaml.py").write_text("")
+        python = tmp_path / "bin" / "python" if foreign else "/usr/bin/python3"
+        if foreign:
+            python.parent.mkdir()
+            python.symlink_to("/usr/bin/python3")
+            (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
+        done = subprocess.run(
+            command(str(python)), shell=True, capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        host = parse(done.stdout)
+        assert host.foreign == (str(python) if foreign else "")
+        if foreign:
+            assert not host.libraries
+        else:
+            packages = {"psycopg2": "python3-psycopg2", "yaml": "python3-yaml", "requests": "python3-requests"}
+            assert host.libraries >= {name for name, package in packages.items() if package in host.packages}
+
+
 class TestVersions:
     def test_a_default_that_is_too_old_has_to_be_chosen_otherwise(self):
         (sentence,) = asked(system(*ROCKY))
