@@ -362,9 +362,28 @@ class TestSettings:
         text = made.refused({"listen_addresses": ["localhost", address]}, check=check)
         assert f'listen_addresses has "{address}", which' in text
 
-    def test_a_certificate_that_is_not_there(self, made):
-        text = made.put_back({"ssl": True, "ssl_cert_file": "/nowhere/server.crt"})
-        assert "/nowhere/server.crt" in text
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"ssl": True, "ssl_cert_file": "/nowhere/server.crt"},
+            {"unix_socket_directories": ["/var/run/postgresql", "/nowhere/sockets"]},
+            {"logging_collector": True, "log_directory": "/nowhere/below/log"},
+            {"unix_socket_group": "no-such"},
+        ],
+    )
+    def test_a_path_or_group_that_is_not_there(self, made, settings):
+        """Found before a restart, which would fail. In check mode an earlier task may be the one that creates it."""
+        text = made.refused(settings)
+        assert text.startswith(f"settings: {list(settings)[-1]} ")
+        assert "/nowhere" in text or "no-such" in text
+        foretold = made.run(settings, check=True)
+        assert not foretold["failed"]
+        assert text in str(foretold["warnings"])
+
+    def test_a_certificate_that_is_none(self, made):
+        path = str(made.config / "pg_hba.conf")
+        text = made.put_back({"ssl": True, "ssl_cert_file": path, "ssl_key_file": path})
+        assert path in text
 
     def test_overridden_by_alter_system(self, made):
         made.query("ALTER SYSTEM SET work_mem = '9MB'")
@@ -738,6 +757,40 @@ class TestExisting:
         done = existing.module(**arguments)
         assert done["changes"] == foretold["changes"]
         assert existing.module(**arguments)["changes"] == []
+
+    def test_what_this_session_or_user_overrides_is_shown_as_the_server_has_it(self, existing):
+        existing.query("ALTER ROLE postgres SET work_mem = '1GB'")
+        arguments = {"version": VERSION, "cluster": existing.name}
+        settings = {"statement_timeout": "30s", "search_path": "a", "lc_messages": "C", "work_mem": "64MB"}
+        found = {one["name"]: one for one in existing.module(settings=settings, check=True, **arguments)["changes"]}
+        before = {name: (one["before"], one["place"]) for name, one in found.items()}
+        assert before.pop("lc_messages", ("", "postgresql.conf"))[1].find("postgresql.conf") >= 0
+        assert before == {
+            "search_path": ('"$user", public', "default"),
+            "statement_timeout": ("0", "default"),
+            "work_mem": ("4MB", "default"),
+        }
+        assert existing.module(settings=settings, **arguments)["changed"]
+        # The same in another unit is no change.
+        result = existing.module(settings={**settings, "statement_timeout": 30000}, **arguments)
+        assert result["changes"] == []
+        place = f"{existing.settings_file}, line 5"
+        (change,) = existing.module(settings={**settings, "statement_timeout": 0}, check=True, **arguments)["changes"]
+        assert (change["before"], change["place"], change["after"]) == ("30s", place, "0")
+
+    def test_no_restart_is_announced_for_what_the_server_shows_in_another_form(self, existing):
+        arguments = {"version": VERSION, "cluster": existing.name}
+        settings = {"wal_buffers": -1, "unix_socket_permissions": "0770", "archive_command": "/bin/true"}
+        assert existing.module(settings={**settings, "timezone": "europe/berlin"}, **arguments)["restarted"]
+        foretold = existing.module(settings={**settings, "work_mem": "8MB"}, check=True, **arguments)
+        assert {one["name"] for one in foretold["changes"]} <= {"work_mem", "timezone"}
+        assert not foretold["restarted"]
+        left = {name: value for name, value in settings.items() if name != "unix_socket_permissions"}
+        (change, _timezone) = sorted(
+            existing.module(settings=left, check=True, **arguments)["changes"],
+            key=lambda one: one["name"] == "timezone",
+        )
+        assert (change["before"], change["after"], change["effect"]) == ("0770", "0777", "restart")
 
     def test_two_portals(self, existing):
         port = {"version": VERSION, "cluster": existing.name}

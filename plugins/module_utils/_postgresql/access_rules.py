@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import NAME_BYTES, is_long
 
 CONNECTION_TYPES = ("local", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc")
 METHODS = (
@@ -49,6 +50,7 @@ ARGUMENT_SPEC: Mapping[str, Mapping[str, Any]] = {
 SECRET_OPTIONS = ("ldapbindpasswd", "radiussecrets")
 
 _PLAIN_TOKEN = re.compile(r"[A-Za-z0-9_.$:/*?^()|\[\]{}=<>!;&~-]+")
+_QUOTED = re.compile(r'"((?:[^"]|"")+)"')
 _HOST_NAME = re.compile(r"\.?(?=[^.])[A-Za-z0-9_.-]+")
 _ADDRESS_WORDS = ("all", "samehost", "samenet")
 _SECRET_TEXT = re.compile(rf"({'|'.join(SECRET_OPTIONS)})\s*=.*")
@@ -153,6 +155,12 @@ def _rule(where: str, given: Mapping[str, Any], version: int | None) -> AccessRu
 def _check_name(where: str, key: str, name: str, version: int | None) -> None:
     if name == "" or re.search(r"[\0\r\n]", name):
         raise CollectionError(f"{where}: {key} has {name!r}.", "A name is a string of one line and not empty.")
+    bare = name.strip('"') if name[:1] == '"' else name.lstrip("+")
+    if name[0] not in "@/" and is_long(bare):
+        raise CollectionError(
+            f'{where}: "{name}" in {key} has more than {NAME_BYTES} bytes, and PostgreSQL has no such name.',
+            "Correct it.",
+        )
     if name.startswith("/") and version is not None and version < 16:
         raise CollectionError(
             f'{where}: "{name}" in {key} is a pattern, which PostgreSQL {version} does not know.',
@@ -194,7 +202,10 @@ def _name_token(name: str) -> str:
     if len(name) > 1 and name.startswith('"') and name.endswith('"'):
         return '"' + name[1:-1].replace('""', '"').replace('"', '""') + '"'
     if name[0] in "+@/":
-        return name[0] + _quoted_if_needed(name[1:])
+        # +"my group" is how PostgreSQL's own file has it.
+        rest = name[1:]
+        inner = _QUOTED.fullmatch(rest) if name[0] != "/" else None
+        return name[0] + _quoted_if_needed(inner.group(1).replace('""', '"') if inner else rest)
     return _quoted_if_needed(name)
 
 

@@ -43,7 +43,9 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.se
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_state import (
     CLOCK_GRAIN,
+    SESSION_SOURCES,
     ServerState,
+    Setting,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.settings import (
     Include,
@@ -141,6 +143,11 @@ class Plan:
     @property
     def differs(self) -> bool:
         return any(planned.differs for planned in self.files)
+
+    @property
+    def staged_before(self) -> Staged:
+        """The configuration as it is on disk."""
+        return Staged(self.current.cluster, self.settings.held.path, self.settings.old, self.main.old or b"")
 
     @property
     def staged(self) -> Staged:
@@ -256,6 +263,21 @@ def _enables_at_boot(current: CurrentConfig, wanted: WantedConfig) -> bool:
     return asked and (new or not current.platform.starts_at_boot(current.cluster))
 
 
+def _server_wide(setting: Setting, configured: str, state: ServerState) -> Setting:
+    """The setting as others have it, where the session that has read it overrides it for itself."""
+    if setting.source not in SESSION_SOURCES:
+        return setting
+    row = next((row for row in reversed(state.files) if row.name == setting.name and not row.error), None)
+    return replace(
+        setting,
+        value=configured,
+        shown=units.shown(configured, setting.unit),
+        source="configuration file" if row else "default",
+        file=row.file if row else None,
+        line=row.line if row else None,
+    )
+
+
 def _changes(made: Plan, state: ServerState) -> list[SettingChange]:
     """The settings of our files whose values in force change."""
     if not any(planned.differs or made.stale(planned, state) for planned in made.setting_files):
@@ -265,18 +287,18 @@ def _changes(made: Plan, state: ServerState) -> list[SettingChange]:
         for setting in state.settings.values()
         if setting.context != "internal" and (setting.name in made.names or setting.file in made.our_paths)
     ]
-    after = effective_settings(made.staged, [setting.name for setting in ours])
-    changes = [
-        SettingChange(
-            setting.name,
-            setting.shown,
-            setting.place,
-            made.names.get(setting.name, units.shown(after[setting.name], setting.unit)),
-            "restart" if setting.context == "postmaster" else "reload",
-        )
-        for setting in ours
-        if after[setting.name] != setting.value
-    ]
+    names = [setting.name for setting in ours]
+    before, after = effective_settings(made.staged_before, names), effective_settings(made.staged, names)
+    loaded = not any(made.stale(planned, state) for planned in made.setting_files)
+    changes = []
+    for setting in (_server_wide(each, before[each.name], state) for each in ours):
+        then = after[setting.name]
+        # The server shows some in another form than its files have, such as -1 for "computed at the start".
+        same = loaded and not setting.pending and before[setting.name] == then
+        if then != setting.value and not same:
+            effect = "restart" if setting.context == "postmaster" else "reload"
+            text = made.names.get(setting.name, units.shown(then, setting.unit, setting.shown))
+            changes.append(SettingChange(setting.name, setting.shown, setting.place, text, effect))
     # Settings of extensions that are not loaded have no row.
     old = written_settings(made.settings.old)
     new = {name: value for name, value in made.names.items() if name not in state.settings and old.get(name) != value}

@@ -58,6 +58,7 @@ class CurrentConfig:
         files: held until the end of the block that read them.
         server: the running one.
         state: of the running server; None also where its Python library is missing, in check mode.
+        bare_host: what an earlier task would have created may be missing, in check mode.
     """
 
     platform: Platform
@@ -68,6 +69,7 @@ class CurrentConfig:
     choice: ClusterChoice
     server: Postmaster | None = None
     state: ServerState | None = None
+    bare_host: bool = False
 
 
 @contextlib.contextmanager
@@ -107,7 +109,7 @@ def current_config(
     if os.geteuid() not in (0, cluster.uid):
         raise CollectionError(f"Cluster {cluster}: belongs to {cluster.owner}.", "Run with `become: true`.")
     with held_files(cluster, choice.portal) as files:
-        current = CurrentConfig(platform, cluster, True, others, files, choice, cluster.settled())
+        current = CurrentConfig(platform, cluster, True, others, files, choice, cluster.settled(), bare_host=bare_host)
         if current.server:
             try:
                 current.state = query_state(cluster, current.server, choice.login)

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import MAX_PORT
 
 
 def check_port(port: int, listen_addresses: str, cluster: Cluster | None, others: Iterable[Cluster]) -> None:
@@ -28,8 +29,14 @@ def check_port(port: int, listen_addresses: str, cluster: Cluster | None, others
         others: all clusters of this host.
 
     Raises:
-        CollectionError: the port is taken.
+        CollectionError: the port is taken, or for root's processes only.
     """
+    first = _first_unprivileged_port()
+    if port < first and not (cluster and cluster.port == port):
+        raise CollectionError(
+            f"O(settings): port {port} is for processes of root only, and PostgreSQL's are not.",
+            f"Choose a port from {first} to {MAX_PORT}.",
+        )
     for other in others:
         taken = other.status == "online" or other.start == "auto"
         if taken and other.port == port and str(other) != str(cluster):
@@ -43,6 +50,15 @@ def check_port(port: int, listen_addresses: str, cluster: Cluster | None, others
                 f"O(settings): port {port} is already used by {_listener(port)}.",
                 "Choose another port, or stop that process.",
             )
+
+
+def _first_unprivileged_port() -> int:
+    """The first port that a process may have whose user is not root (ip(7))."""
+    try:
+        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as stream:
+            return int(stream.read())
+    except (OSError, ValueError):
+        return 1024
 
 
 def in_use(host: str | None, port: int) -> bool:

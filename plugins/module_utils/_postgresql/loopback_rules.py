@@ -33,7 +33,9 @@ def loopback_rules(text: bytes, user: str, before: Sequence[AccessRule] = ()) ->
         user: the database user.
         before: rules that precede it.
     """
-    lines = [*(rule.line() for rule in before), *text.decode("utf-8", "replace").splitlines()]
+    # A backslash at the end continues a line, a comma a list of names.
+    joined = re.sub(r"\\\r?\n|(?<=,)[ \t]+", "", text.decode("utf-8", "replace"))
+    lines = [*(rule.line() for rule in before), *joined.splitlines()]
     needed = []
     for address in _LOOPBACK:
         method = _first_method(lines, user, address)

@@ -25,6 +25,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.se
     effective_settings,
     values_of,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.setting_places import check_places
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.state_check import (
     reject_overridden,
     reject_rules,
@@ -48,9 +49,11 @@ def check_plan(made: Plan) -> list[str]:
     if current.exists and made.wanted.present and not cluster.supervisor:
         _reject_standby(made)
         _reject_disabled(made)
+    warnings = []
     if current.exists and any(planned.differs for planned in made.setting_files):
         _reject_conflicts(made)
         check_settings(made.staged, names)
+        warnings = _reject_places(made)
     if current.exists:
         _reject_overriding(made)
     port = int(names.get("port", 0))
@@ -64,7 +67,20 @@ def check_plan(made: Plan) -> list[str]:
     if current.state:
         reject_overridden(made, current.state)
         reject_rules(made, current.state)
-    return _moved_port(made)
+    return warnings + _moved_port(made)
+
+
+def _reject_places(made: Plan) -> list[str]:
+    """Reject paths that are missing; only a warning where an earlier task would have created them."""
+    in_force = effective_settings(made.staged, ("ssl", "logging_collector"))
+    ssl, collector = (in_force[name] == "on" for name in ("ssl", "logging_collector"))
+    try:
+        check_places(made.current.cluster, made.names, ssl=ssl, collector=collector)
+    except CollectionError as error:
+        if not made.current.bare_host:
+            raise
+        return [f"{error} Without check mode this is an error, unless an earlier task creates it."]
+    return []
 
 
 def _reject_standby(made: Plan) -> None:

@@ -21,6 +21,8 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cl
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.connection import connect, statement_error
 
 CLOCK_GRAIN = 0.01  # seconds; a file's time stamp comes from the kernel's coarse clock
+# Values of pg_settings.source that are those of one session or one user, not the server's.
+SESSION_SOURCES = ("client", "database", "database user", "interactive", "session", "user")
 _SESSION = f"{session.OUTSIDE}; SET lc_messages TO 'C'"
 _LOADED = "SELECT extract(epoch FROM pg_catalog.pg_conf_load_time())::float8"
 _OF_USERS = """(u.rolname = ANY(%(users)s)

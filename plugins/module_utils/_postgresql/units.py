@@ -20,13 +20,16 @@ _MICROSECONDS = {
 _NEARLY = 1e-8
 
 
-def shown(value: str, unit: str | None) -> str:
+def shown(value: str, unit: str | None, like: str | None = None) -> str:
     """The value as SHOW shows it, such as 4MB for 4096 with the unit kB.
 
     Args:
         value: as pg_settings.setting and `postgres -C` have it.
         unit: as pg_settings.unit has it, such as 8kB; None for none.
+        like: another value of the setting, as SHOW shows it; permissions are octal.
     """
+    if re.fullmatch(r"0[0-7]{3}", like or "") and value.isdecimal():
+        return f"{int(value):04o}"
     found = re.fullmatch(r"(\d*)([A-Za-z]+)", unit or "")
     number = None
     with contextlib.suppress(ValueError):

@@ -31,6 +31,7 @@ class TestRules:
             line(databases=["all", '"all"', "my db", "x,y", 'q"q']).split("\t")[1] == 'all,"all","my db","x,y","q""q"'
         )
         assert line(users=["+admins", "+my group", "@file"]).split("\t")[2] == '+admins,+"my group",@file'
+        assert line(users=['+"my group"', '+"a""b"', '+"plain"']).split("\t")[2] == '+"my group",+"a""b",+plain'
         assert line(users=["a#b", "ü"]).split("\t")[2] == '"a#b","ü"'
         options = {"ldapserver": "x", "ldapsuffix": ", dc=a b", "ldaptls": True}
         assert line(method="ldap", options=options).split("\t")[5:] == [
@@ -48,6 +49,8 @@ class TestRules:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
+            ({"users": ["u" * 64]}, "has more than 63 bytes"),
+            ({"databases": ['"' + "ü" * 32 + '"']}, "has more than 63 bytes"),
             ({"address": "10.0.0.5"}, 'has no mask. Write "10.0.0.5/32"'),
             ({"address": "::1"}, 'Write "::1/128"'),
             ({"address": "10.0.0.0/33"}, "is not a network"),

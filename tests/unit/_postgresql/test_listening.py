@@ -50,6 +50,15 @@ class TestPort:
         with pytest.raises(CollectionError, match=rf"already used by process {os.getpid()} \("):
             check_port(listener, addresses, None, [])
 
+    def test_a_port_for_root_only(self):
+        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as stream:
+            first = int(stream.read())
+        if first < 2:
+            pytest.skip("every port is for everybody here")
+        with pytest.raises(CollectionError, match=f"port 1 is for processes of root only.* from {first} to 65535"):
+            check_port(1, "", None, [])
+        check_port(1, "", make_cluster(15, port=1), [])
+
     def test_another_address(self, listener):
         check_port(listener, "127.0.0.2", None, [])
         check_port(listener, "", None, [])

@@ -35,6 +35,8 @@ def addresses(text, user="backstage", before=()):
         b'host all "backstage",other 0.0.0.0/0 trust\nhost all all ::/0 trust\n',
         b"host all all 127.0.0.0 255.0.0.0 trust\nhost all all ::1 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ident\n",
         b"host app,all all localhost trust",
+        b"host all all \\\n  all trust\n",
+        b"host app, all backstage,\tother all \\\r\n trust\r\n",
     ],
 )
 def test_rules_where_no_password_is_asked_for(text):
@@ -56,6 +58,7 @@ def test_rules_where_no_password_is_asked_for(text):
         b"host all all 10.0.0.0/8 trust\n",
         b"hostssl all all all trust\n",
         b"nonsense\nhost all all\n",
+        b"# a comment that goes on \\\nhost all all all trust\n",
     ],
 )
 def test_none_where_one_is_asked_for_or_nobody_is_let_in(text):

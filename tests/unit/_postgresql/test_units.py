@@ -31,3 +31,9 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.un
 )
 def test_as_show_shows_it(value, unit, expected):
     assert shown(value, unit) == expected
+
+
+def test_permissions_are_octal():
+    assert shown("511", None, "0770") == "0777"
+    assert shown("8", None, "0770") == "0010"
+    assert shown("511", None, "10") == "511"
