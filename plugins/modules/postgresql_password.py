@@ -54,7 +54,7 @@ options:
       - Iterations of PBKDF2. A verifier with another count is replaced.
       - "Default: the server's C(scram_iterations) (4096 before PostgreSQL 16). A higher count that is already stored is
         kept."
-      - The npm package pg, and so Backstage, rejects more than 100000.
+      - The default is at most 100000, since the npm package pg, and so Backstage, rejects more.
     type: int
   state:
     description: Whether the user has a password. V(absent) removes the password; the user stays.

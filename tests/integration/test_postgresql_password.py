@@ -468,6 +468,23 @@ def test_a_standby(run_module):
         standby.close()
 
 
+def test_sessions_that_are_read_only_by_default(run_module):
+    server = Server(settings={"default_transaction_read_only": "on", "log_transaction_sample_rate": "0.001"})
+    socket = {"login_unix_socket": server.directory, "login_port": server.port}
+    try:
+        user = {"name": "app", "password": "some secret", "create": True, "owner": "app_owner", **socket}
+        assert run_module("postgresql_password", check=True, **user)["changed"]
+        assert run_module("postgresql_password", **user)["stored"] == "scram-sha-256"
+        assert not run_module("postgresql_password", **user)["changed"]
+        databases = {"databases": ["app"], "owner": "app_owner", **socket}
+        assert run_module("postgresql_databases", **databases)["changed"]
+        result = run_module("postgresql_databases", state="absent", owner="app_owner", users=["app"], **socket)
+        assert not result["failed"], result["msg"]
+        assert server.query("SELECT count(*) FROM pg_database WHERE datname = 'app'") == [(0,)]
+    finally:
+        server.close()
+
+
 def test_a_role_changes_its_own_password(server, call, role):
     server.query(f"ALTER ROLE {role} PASSWORD 'old secret'")
     result = call(name=role, password="new secret", **as_role(server, role, "old secret"))
@@ -519,6 +536,9 @@ def test_a_login_that_asks_for_nothing_proves_nothing(server, call):
 
 
 def test_more_than_node_accepts(call, role):
+    assert call(name=role, password="kept secret", iterations=100_001)["changed"]
+    assert call(name=role, password="kept secret")["iterations"] == 100_000
+    assert not call(name=role, password="kept secret")["changed"]
     assert "100000" in warnings(call(name=role, password="slow secret", iterations=100_001))
     assert "npm package pg" in warnings(call(name=role, password="\U0001f600\u2168"))
 

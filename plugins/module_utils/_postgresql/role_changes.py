@@ -54,6 +54,11 @@ def is_collision(error: Any) -> bool:
     return error.pgcode in _COLLISIONS or "concurrently" in str(error)
 
 
+def is_read_only(error: Any) -> bool:
+    """Whether a statement failed because the transaction is read-only: that of a standby, or by a default."""
+    return bool(error.pgcode == "25006")
+
+
 def write(
     cursor: Any, wanted: role_password.Wanted, role: role_password.Role, plan: role_password.Plan, end: str = "COMMIT"
 ) -> None:
@@ -113,9 +118,9 @@ def _set_unseen(cursor: Any, name: str, verifier: str) -> bool:
 def _be_quiet(cursor: Any, role: role_password.Role) -> None:
     """Keep the statements to come out of logs and statistics, as far as this session may (SET LOCAL)."""
     if role.sampled:
-        # Whether a transaction is logged whole is settled when it begins. In one message with its COMMIT and BEGIN, so
-        # that a pooler keeps to the server's session.
-        cursor.execute(f"SET log_transaction_sample_rate = 0; COMMIT; {session.BEGIN}")
+        # Whether a transaction is logged whole is settled when it begins. In one message with its COMMIT, so that a
+        # pooler keeps to the server's session.
+        cursor.execute(f"SET log_transaction_sample_rate = 0; {session.NEXT}")
     allowed = "context IN ('user', 'superuser')"
     if not role.superuser_session:
         allowed = "context = 'user'"

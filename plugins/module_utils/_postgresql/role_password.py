@@ -46,7 +46,8 @@ class Wanted(NamedTuple):
     Attributes:
         name: the user.
         password: in clear, or a verifier ready for use; None: the user shall have none.
-        iterations: of PBKDF2; None: as stored, but not less than the server's own setting.
+        iterations: of PBKDF2; None: as stored, but not less than the server's own setting, nor more than Backstage's
+            driver takes.
         valid_until: a time in any form that the server reads, `infinity` for no end; None: as it is.
         flags: names of `FLAGS`; what is not named stays as it is.
         create: create the user, and its owner, when it is missing.
@@ -225,10 +226,11 @@ def ensure(connection: Any, wanted: Wanted, login: Mapping[str, Any], dry: bool 
     import psycopg2
 
     connection.autocommit = True  # BEGIN and COMMIT are said here
+    begin, rejected = session.BEGIN_READ_ONLY if dry else session.BEGIN, None
     for attempt in range(1, _TRIES + 1):
         try:
             with connection.cursor() as cursor:
-                cursor.execute(session.BEGIN_READ_ONLY if dry else session.BEGIN)
+                cursor.execute(begin)
                 try:
                     return _ensure(cursor, wanted, login, dry)
                 finally:
@@ -237,8 +239,13 @@ def ensure(connection: Any, wanted: Wanted, login: Mapping[str, Any], dry: bool 
         except psycopg2.Error as error:
             from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import role_changes
 
+            if begin == session.BEGIN and role_changes.is_read_only(error):
+                begin, rejected = session.BEGIN_READ_WRITE, error
+                continue
             if attempt == _TRIES or connection.closed or not role_changes.is_collision(error):
-                raise postgresql.statement_error(error) from None
+                # What a standby answers to READ WRITE is no help.
+                standby = rejected if error.pgcode == "0A000" else None
+                raise postgresql.statement_error(standby or error) from None
             time.sleep(0.05 * attempt)
     raise AssertionError("the last attempt returns or raises")
 
@@ -258,7 +265,7 @@ def _ensure(cursor: Any, wanted: Wanted, login: Mapping[str, Any], dry: bool) ->
         )
         return Outcome(kind, kept, (), {}, {}, tuple(warnings))
     sane = kept if kept and kept <= scram.COMPUTED_ITERATIONS else 0
-    iterations = wanted.iterations or max(role.server_iterations, sane)
+    iterations = wanted.iterations or min(max(role.server_iterations, sane), scram.NODE_PG_MAX_ITERATIONS)
     if kind == "unknown" and stored is None:
         reasons = _changes().login_reasons(cursor.connection, wanted, login, warnings)
     else:

@@ -28,10 +28,15 @@ _SAFE = (
     f"SET LOCAL lock_timeout TO '{LOCK_TIMEOUT}'"
 )
 # SET ROLE NONE: a user that has the setting `role` would otherwise not be the one that logged in.
-BEGIN = f"BEGIN; {_SAFE}; SET LOCAL ROLE NONE"
-BEGIN_READ_ONLY = f"BEGIN READ ONLY; {_SAFE}; SET LOCAL ROLE NONE"
+_START = f"{_SAFE}; SET LOCAL ROLE NONE"
+BEGIN = f"BEGIN; {_START}"
+BEGIN_READ_ONLY = f"BEGIN READ ONLY; {_START}"
+# For a user or server whose default_transaction_read_only is on. A standby rejects it.
+BEGIN_READ_WRITE = f"BEGIN READ WRITE; {_START}"
+# Ends a transaction and begins one of the same kind.
+NEXT = f"COMMIT AND CHAIN; {_START}"
 # For statements that a transaction may not hold.
-OUTSIDE = _SAFE.replace("SET LOCAL", "SET") + "; SET ROLE NONE"
+OUTSIDE = _SAFE.replace("SET LOCAL", "SET") + "; SET ROLE NONE; SET default_transaction_read_only TO off"
 
 
 def read_only(connection: Any) -> None:
