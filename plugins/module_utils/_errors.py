@@ -37,6 +37,15 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
+def printable_result(value: Any) -> Any:
+    """Return a module's result with every text in it fit for a terminal."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {printable_result(key): printable_result(item) for key, item in value.items()}
+    return [printable_result(item) for item in value] if isinstance(value, list) else value
+
+
 @contextlib.contextmanager
 def reported_by(module: Any) -> Iterator[None]:
     """End an Ansible module with the text of a CollectionError.

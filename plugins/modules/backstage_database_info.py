@@ -309,6 +309,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.npm
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.process_environment import (
     process_environment,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import printable_result
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     accounts,
     env_file,
@@ -409,6 +410,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     asked = {**module.params, "environment": environment_option.take(module)}
+    for option in ("directory", "login_host"):
+        if asked[option] == "":
+            module.fail_json(msg=f"{option}: is empty. Set it, or leave it out.")
     if not HAS_YAML:
         if not module.check_mode:
             module.fail_json(msg=MISSING_YAML)
@@ -417,15 +421,17 @@ def main() -> None:
         )
     facts, report = _app(asked) if asked["directory"] else _server(asked)
     sentence = _sentence(report, bool(asked["directory"]))
-    result = {
-        **facts,
-        "would_start": report.would_start,
-        "server_version": report.server_version,
-        "checks": report.as_result(),
-        "databases": report.databases,
-        "table": report.table(sentence),
-        "msg": sentence,
-    }
+    result = printable_result(
+        {
+            **facts,
+            "would_start": report.would_start,
+            "server_version": report.server_version,
+            "checks": report.as_result(),
+            "databases": report.databases,
+            "table": report.table(sentence),
+            "msg": sentence,
+        }
+    )
     if not report.library and not module.check_mode:
         module.fail_json(**result)
     if report.failure and asked["fail_on_problem"] and not module.check_mode:

@@ -30,6 +30,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage imp
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
 from servers import Server, free_port, self_signed
 
 BACKEND = os.environ.get("DEVPORTAL_BACKEND", "")
@@ -94,6 +95,10 @@ def with_password(password):
 def literal_password(starts, written, password):
     sql = (f"CREATE ROLE backstage LOGIN CREATEDB PASSWORD '{password}'",)
     return Drill(starts, literal(password=written), sql=sql)
+
+
+def pool(starts, settings):
+    return Drill(starts, database={"knexConfig": {"pool": settings}}, env={"POOL": "5"})
 
 
 def schema_mode(starts, *sql, connection=None, **more):
@@ -392,6 +397,29 @@ DRILLS = {
     "default_transaction_read_only": Drill(
         False, sql=(CREATEDB, "ALTER ROLE backstage SET default_transaction_read_only = on")
     ),
+    "default_transaction_read_only of the plugin's database": Drill(
+        False, sql=(PLAIN, OWNED, f"ALTER DATABASE {CATALOG} SET default_transaction_read_only = on")
+    ),
+    "default_transaction_read_only of postgres": Drill(
+        True, sql=(PLAIN, OWNED, "ALTER DATABASE postgres SET default_transaction_read_only = on")
+    ),
+    "more iterations than the npm package pg takes": Drill(
+        False, sql=(f"CREATE ROLE backstage LOGIN CREATEDB PASSWORD '{scram.make(SECRET, 100_001)}'",)
+    ),
+    "as many iterations as it takes": Drill(
+        True, sql=(f"CREATE ROLE backstage LOGIN CREATEDB PASSWORD '{scram.make(SECRET, 100_000)}'",)
+    ),
+    "pool.max from a variable": pool(False, {"max": "${POOL}"}),
+    "pool.max 1, less than the default of min": pool(False, {"max": 1}),
+    "pool.max and min 1": pool(True, {"min": 1, "max": 1}),
+    "pool.max 2.5": pool(False, {"max": 2.5}),
+    "pool.max null": pool(True, {"max": None}),
+    "pool.idleTimeoutMillis from a variable": pool(False, {"idleTimeoutMillis": "${POOL}"}),
+    "pool.acquireTimeoutMillis from a variable": pool(True, {"acquireTimeoutMillis": "${POOL}000"}),
+    "pool of a plugin": Drill(
+        False,
+        database={"plugin": {"catalog": {"knexConfig": {"pool": {"min": "0"}}}}, "knexConfig": {"pool": {"max": 5}}},
+    ),
     "five plugins": Drill(True, plugins=FIVE),
     "five plugins, three connections free": Drill(False, plugins=FIVE, free=3),
     "broken YAML": Drill(False, files={"app-config.local.yaml": "backend: {database\n"}),
@@ -431,6 +459,9 @@ ORDINARY = (
     "npm package pg missing",
     "standby",
     "five plugins, three connections free",
+    "more iterations than the npm package pg takes",
+    "pool.max from a variable",
+    "default_transaction_read_only of the plugin's database",
 )
 
 
@@ -472,6 +503,7 @@ def emptied(server):
     """Take away all that the drill before has made."""
     if server.query("SELECT pg_is_in_recovery()") == [(True,)]:
         return
+    server.query("ALTER DATABASE postgres RESET ALL", options="-c default_transaction_read_only=off")
     # A backend that was killed may have sessions yet, and one of them may be creating a database.
     sessions = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
     end = time.monotonic() + 30

@@ -5,7 +5,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, printable, reported_by
+from ansible_collections.devportal.backstage.plugins.module_utils._errors import (
+    CollectionError,
+    printable,
+    printable_result,
+    reported_by,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +50,12 @@ def test_a_file_that_goes_away_ends_in_a_sentence(tmp_path):
 def test_an_error_without_a_file_is_a_fault_of_ours():
     with pytest.raises(TimeoutError), reported_by(Module()):
         raise TimeoutError("no file")
+
+
+def test_a_result_with_names_of_a_hostile_database_is_escaped():
+    given = {"table": ["a\x1b[2J", "b"], "databases": [{"name": "x\u202ey", "size": 5, "rows": None}], "ok": True}
+    assert printable_result(given) == {
+        "table": [r"a\x1b[2J", "b"],
+        "databases": [{"name": r"x\u202ey", "size": 5, "rows": None}],
+        "ok": True,
+    }

@@ -17,12 +17,14 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.che
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.config_reader import ConfigLoaderError
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_session import Session
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_target import (
+    ADMIN_DATABASE,
     Login,
     Plugin,
     Target,
     TargetError,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.login_check import (
+    check_iterations,
     login_failed,
     login_options,
 )
@@ -126,6 +128,7 @@ class _Walk:
         self._plugins = list(plugins)
         self._options = options or {}
         self._packages = packages or NpmPackages(None)
+        self._users: set[str] = set()
 
     def through(self) -> None:
         """All of them: for the databases, for the schemas, for each plugin."""
@@ -138,6 +141,8 @@ class _Walk:
             with self.session(target.admin_login()) as session:
                 missing = session.missing_databases(ensured)
                 session.creates(missing)
+                if missing:
+                    session.look_at_changes()
         made = [plugin for plugin in plugins if plugin.ensure_schema]
         if made:
             self._schemas(target.schema_login(), missing)
@@ -257,6 +262,9 @@ class _Walk:
             raise Stop from error
         try:
             read_only(connection)
+            if self._target and login.user not in self._users:
+                self._users.add(login.user)
+                check_iterations(report, login)
             session = Session(report, login, connection)
             if report.server_version is None:
                 if agreed:
@@ -266,6 +274,8 @@ class _Walk:
                 if self._target:
                     self._add_plugins(session.look_at_databases(self._target, self._plugins))
                 session.look_at_connections(self._plugins)
+            if not self._target or login.database != ADMIN_DATABASE:
+                session.look_at_changes()
             if self._target and self._target.role:
                 session.take_on(self._target.role)
             session.count_rows()

@@ -143,13 +143,17 @@ class Session:
                 "The server is a standby, which takes no changes. Backstage writes to its database at each start.",
                 "Correct host and port of backend.database.connection, or promote the standby.",
             )
-        elif (
-            self.one("SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'")
-            == "on"
-        ):
-            report.failed(
+
+    def look_at_changes(self) -> None:
+        """Whether sessions of this user may change something in this database."""
+        statement = "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'"
+        if any(check.name in ("read_only", "standby") for check in self._report.checks):
+            return
+        if self.one(statement) == "on":
+            self._report.failed(
                 "read_only",
-                f"default_transaction_read_only is on for {self._login.user}, so that Backstage can change nothing.",
+                f"default_transaction_read_only is on for {self._login.user} in {self._login.database}, so that "
+                "Backstage can change nothing there.",
                 "Set it to off, in postgresql.conf or with ALTER ROLE or ALTER DATABASE.",
             )
 

@@ -27,6 +27,11 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_schema import MANAGED_TYPES
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_url import parse_url
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.knex_pool import (
+    DEFAULT_MAXIMUM,
+    most_connections,
+    pool_fault,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import (
     DEFAULT_PORT,
@@ -37,8 +42,8 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.li
 )
 
 KEY = "backend.database"
+ADMIN_DATABASE = "postgres"  # where Backstage looks for the plugins' databases, and creates them
 CLIENTS = ("pg", "better-sqlite3", "sqlite3", "mysql", "mysql2")
-DEFAULT_POOL = 10  # knex's, per plugin
 
 
 class TargetError(CollectionError):
@@ -123,7 +128,7 @@ class Plugin:
     ensure_database: bool = False
     ensure_schema: bool = False
     connection: dict[str, Any] = field(default_factory=dict, repr=False)
-    pool: int = DEFAULT_POOL
+    pool: int = DEFAULT_MAXIMUM
     migrates: bool = True
 
 
@@ -201,10 +206,6 @@ class Target:
             reader.optional_boolean("ensureSchemaExists"),
             False,
         )
-        knex = [reader.optional_config(key) for key in ("knexConfig", f"{own}.knexConfig")]
-        pool: Any = {}
-        for part in knex:
-            pool = {**pool, **((part.get() if part else {}).get("pool") or {})}
         skip = _first(
             reader.optional_boolean(f"{own}.skipMigrations"), reader.optional_boolean("skipMigrations"), False
         )
@@ -216,13 +217,33 @@ class Target:
             ensure_database=bool(database) and ensure,
             ensure_schema=schema is not None and (ensure or ensure_schema),
             connection=connection,
-            pool=pool.get("max") if isinstance(pool.get("max"), int) else DEFAULT_POOL,
+            pool=self._pool(own),
             migrates=not skip,
         )
 
+    def _pool(self, own: str) -> int:
+        """The most connections of a plugin. Raises: TargetError."""
+        pool: dict[str, Any] = {}
+        places = {}
+        for key in ("knexConfig", f"{own}.knexConfig"):
+            part = self._reader.optional_config(key)
+            given = (part.get() if part else {}).get("pool")
+            for name, value in given.items() if isinstance(given, dict) else ():
+                if value is not None:  # Backstage drops empty values
+                    pool[name], places[name] = value, key
+        fault = pool_fault(pool)
+        if fault:
+            key = f"{KEY}.{places.get(fault[0], 'knexConfig')}.pool.{fault[0]}"
+            raise TargetError(
+                "configuration",
+                f"{key}{self._place(key)} {fault[1]}, with which no plugin connects.",
+                "Write a number there; a variable (${...}) always gives a text.",
+            )
+        return most_connections(pool)
+
     def admin_login(self) -> Login:
         """The connection by which databases are made. Raises: TargetError."""
-        return self._login({**self._base(), "database": "postgres"})
+        return self._login({**self._base(), "database": ADMIN_DATABASE})
 
     def schema_login(self) -> Login:
         """The connection by which schemas are made. Raises: TargetError."""

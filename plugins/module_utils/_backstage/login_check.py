@@ -13,7 +13,9 @@ from typing import Any
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.check_report import Report
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_target import Login, Target
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import scram
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.limits import as_identifier
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_proof import offered_iterations
 
 
 def login_options(login: Login) -> dict[str, Any]:
@@ -71,6 +73,20 @@ def login_failed(report: Report, login: Login, target: Target | None, error: Col
         )
     else:
         report.failed("tls" if reason in ("tls", "client_certificate") else "login", *login_problem(login, error))
+
+
+def check_iterations(report: Report, login: Login) -> None:
+    """Report a verifier that libpq logs in with and Backstage's driver rejects."""
+    if login.password is None:
+        return
+    count = offered_iterations(login_options(login))
+    if count and count > scram.NODE_PG_MAX_ITERATIONS:
+        report.failed(
+            "login",
+            f"The verifier of {login.user} has {count} iterations, and the npm package pg, which Backstage uses, "
+            f"rejects more than {scram.NODE_PG_MAX_ITERATIONS}.",
+            "Run site.yml, or set the password anew with a lower scram_iterations.",
+        )
 
 
 def login_problem(login: Login, error: CollectionError) -> tuple[str, str]:

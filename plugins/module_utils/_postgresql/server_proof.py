@@ -14,7 +14,9 @@ and an impostor, but not somebody in between who lets this first connection thro
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
+import ssl
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +30,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.au
 )
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_SECONDS = 15.0  # for each answer
 _SASL, _SASL_CONTINUE, _SASL_FINAL = 10, 11, 12
 _MOST_BYTES = 1 << 14
 
@@ -77,17 +80,13 @@ def _asked(host: str, wanted: Mapping[str, Any]) -> str | None:
     Raises:
         CollectionError: it asks for SCRAM, and does not prove that it has the user's verifier.
     """
-    names = (("user", wanted["login_user"]), ("database", wanted["login_db"]))
-    body = b"".join(part.encode("utf-8", "surrogateescape") + b"\0" for pair in names for part in pair)
-    timeout = float(wanted["connect_timeout"] or 15)
+    timeout = float(wanted["connect_timeout"] or _SECONDS)
     with contextlib.suppress(OSError), socket.create_connection((host, wanted["login_port"]), timeout) as server:
-        server.sendall(_packed(b"", b"\0\3\0\0" + body + b"\0"))
+        server.sendall(_start(wanted["login_user"], wanted["login_db"]))
         code, data = _request(server)
         if code == _SASL and b"SCRAM-SHA-256\0" in data:
             exchange = scram_client.Exchange(wanted["login_password"])
-            first = exchange.first()
-            server.sendall(_packed(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(first)) + first))
-            later, challenge = _request(server)
+            later, challenge = _challenge(server, exchange)
             if later == _SASL_CONTINUE and (answer := exchange.final(challenge)):
                 server.sendall(_packed(b"p", answer))
                 later, data = _request(server)
@@ -101,6 +100,54 @@ def _asked(host: str, wanted: Mapping[str, Any]) -> str | None:
                 )
         return METHODS.get(code) if code is not None else None
     return None
+
+
+def offered_iterations(wanted: Mapping[str, Any]) -> int | None:
+    """The iterations of a user's verifier, which the server tells everybody before the login; None: it does not.
+
+    Args:
+        wanted: the login's host, port, user, database and ssl_mode. The server's certificate does not matter, as
+            nothing secret is sent.
+    """
+    host, encrypted = wanted["login_host"], wanted["ssl_mode"] != "disable"
+    if host.startswith("/"):
+        return None
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.suppress(OSError, ValueError))  # ValueError: a name that cannot be encoded
+        server = stack.enter_context(socket.create_connection((host, wanted["login_port"]), _SECONDS))
+        if encrypted:
+            server = stack.enter_context(_encrypted(server))
+        server.sendall(_start(wanted["login_user"], wanted["login_db"]))
+        code, data = _request(server)
+        if code == _SASL and b"SCRAM-SHA-256\0" in data:
+            found = re.search(rb"(?:^|,)i=([0-9]{1,10})(?:,|$)", _challenge(server, scram_client.Exchange(""))[1])
+            return int(found.group(1)) if found else None
+    return None
+
+
+def _encrypted(plain: socket.socket) -> socket.socket:
+    """Raises: OSError: the server speaks no TLS."""
+    plain.sendall(struct.pack("!ii", 8, 80877103))  # SSLRequest
+    if plain.recv(1) != b"S":
+        raise OSError("no TLS")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(plain)
+
+
+def _start(user: str, database: str) -> bytes:
+    """The first message of a session."""
+    names = (("user", user), ("database", database))
+    body = b"".join(part.encode("utf-8", "surrogateescape") + b"\0" for pair in names for part in pair)
+    return _packed(b"", b"\0\3\0\0" + body + b"\0")
+
+
+def _challenge(server: socket.socket, exchange: scram_client.Exchange) -> tuple[int | None, bytes]:
+    """What the server answers to the first message of SCRAM."""
+    first = exchange.first()
+    server.sendall(_packed(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(first)) + first))
+    return _request(server)
 
 
 def _packed(kind: bytes, body: bytes) -> bytes:
