@@ -15,7 +15,11 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_dotenv, env_readers, env_systemd
-from ansible_collections.devportal.backstage.plugins.module_utils._files.env_assignment import NAME, Assignment
+from ansible_collections.devportal.backstage.plugins.module_utils._files.env_assignment import (
+    NAME,
+    Assignment,
+    line_at,
+)
 
 _GRAMMARS = {"dotenv": env_dotenv, "systemd": env_systemd}
 FORMATS = tuple(_GRAMMARS)
@@ -57,6 +61,11 @@ def set_variables(data: bytes, variables: Mapping[str, str], form: str) -> bytes
     for name, value in variables.items():
         check(name, value, form)
     text, present = _decode(data), assignments(data, form)
+    if "\0" in text:
+        raise CollectionError(
+            f"line {line_at(text, text.index(chr(0)))}: contains a NUL character, as files in UTF-16 do.",
+            "Save the file in UTF-8.",
+        )
     result = text
     for found in reversed(present):
         if found.name in variables and not (found.agreed and found.value == variables[found.name]):

@@ -132,6 +132,12 @@ def place(path: str, ids: Ids | None = None, follow: bool = True) -> Iterator[Pl
     Raises:
         OSError: the way is not there, or is closed to those ids; `filename` says where.
     """
+    try:
+        valid = bool(path) and b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # half of a surrogate pair, which YAML and JSON can hold
+        valid = False
+    if not valid:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
     walk = _Walk(ids if ids and ids.uid else None)
     try:
         yield walk.to(os.path.abspath(path), follow)

@@ -360,6 +360,7 @@ def _remedy(error: OSError, found: owned.Place | None = None) -> str:
     if error.errno == errno.EPERM and os.geteuid() == 0:
         return "Look for an immutable flag (lsattr), or for a host that denies this to root."
     return {
+        errno.EINVAL: "Correct the path: it is empty, or has a character that no path can have.",
         errno.ENOENT: "Create the directory first, or correct the path.",
         errno.ENOTDIR: "Correct the path: a part of it is not a directory.",
         errno.ELOOP: "Correct the symbolic links: they lead in a circle.",

@@ -195,3 +195,9 @@ def test_bytes_for_which_systemd_rejects_the_whole_file(data, line):
 def test_bytes_that_systemd_does_not_look_at_stay():
     data = b"# Gr\xfc\xdfe\n; \xff\nstray \xfc\nA=1\n"
     assert env_file.set_variables(data, {"A": "2"}, "systemd") == data.replace(b"A=1", b"A=2")
+
+
+def test_a_file_in_utf_16_is_refused():
+    for data in ("A=1\n".encode("utf-16"), b"A=1\nB=\0\n"):
+        with pytest.raises(CollectionError, match="contains a NUL character, as files in UTF-16 do"):
+            env_file.set_variables(data, {"C": "x"}, "dotenv")

@@ -383,3 +383,16 @@ def test_the_lock_of_another_run_is_waited_for_with_the_owners_ids(host):
     with pytest.raises(CollectionError, match="another run"), replacement.edit(path, timeout=0.1):
         pass
     os.close(descriptor)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "/etc/\ud800"])
+def test_what_no_path_can_be_is_no_file(path):
+    assert not owned.exists(path)
+    assert not owned.is_directory(path)
+    with pytest.raises(OSError, match="Invalid argument"):
+        owned.read(path)
+    with (
+        pytest.raises(CollectionError, match=r"cannot be opened: Invalid argument.*Correct the path"),
+        replacement.edit(path),
+    ):
+        pass
