@@ -25,7 +25,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._yaml.draft im
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.events import ALIAS, MAPPING, SEQUENCE
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.faults import YamlPatchError
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.layout import Entry
-from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import equal
+from ansible_collections.devportal.backstage.plugins.module_utils._yaml.scalars import CORE, equal
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.splices import NotAtOnce, Splice, Splices
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.writer import Bare, Writer
 
@@ -149,7 +149,7 @@ class Editor(Splices):
         fits = isinstance(value, (dict, list)) and isinstance(value, kinds.get(stream.values[node], ()))
         fits = fits or (isinstance(stream.values[node], str) and not isinstance(value, (dict, list)))
         tag = stream.tag(node) or ""
-        keeps_tag = self.keep_tags and fits and tag.startswith("!") and tag != "!"
+        keeps_tag = self.keep_tags and fits and tag not in ("", "!") and not tag.startswith(CORE)
         keeps_anchor = self.through_aliases and stream.values[node] is not ALIAS
         parts = [
             part

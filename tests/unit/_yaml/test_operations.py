@@ -275,6 +275,15 @@ def test_tags():
     assert apply(text, patches[0], keep_tags=False).startswith("a: new # c\n")
 
 
+def test_tags_with_a_handle_and_verbatim_ones():
+    head = "%TAG !e! tag:example.com,2000:\n---\n"
+    patches = ({"at": ["a"], "value": "new"}, {"at": ["b"], "value": "new"}, {"at": ["c"], "value": "new"})
+    text = head + "a: !e!foo x # c\nb: !<tag:example.com,2000:y> x\nc: !!str x\n"
+    after = head + "a: !e!foo new # c\nb: !<tag:example.com,2000:y> new\nc: new\n"
+    assert apply(text, *patches) == after
+    assert apply(text, patches[1], keep_tags=False).endswith("b: new\nc: !!str x\n")
+
+
 def test_duplicate_keys_count_on_the_path_only():
     text = "a: 1\nd: {x: 1, x: 2}\nb: {c: 1}\n"
     assert apply(text, {"at": ["b", "c"], "value": 5}) == text.replace("c: 1", "c: 5")
