@@ -127,7 +127,8 @@ options:
     default: POSTGRES_PASSWORD
   password_file:
     description:
-      - With O(credentials=file), the file for the password.
+      - With O(credentials=file), the file for the password. One that exists is overwritten only if the app-config file
+        names it, or if it lies beside it, holds one line and is closed to everybody.
       - A new file gets the owner and the group of the app-config file and the mode V(0600). The mode is V(0640) if the
         app-config file belongs to root and its group can read it. An existing file keeps its owner and mode, except
         that world access is removed.

@@ -188,6 +188,45 @@ def test_a_file_for_the_password_elsewhere(run, app, tmp_path_factory):
     assert f"        $file: {app.parent}/secrets/one\n" in app.read_text()
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ("passwd", "root:x:0:0\nother:x:1:1\n", 0o600),
+        ("postgres-password", "two\nlines\n", 0o600),
+        ("package.json", '{"name": "app"}\n', 0o644),
+        ("sub/key", "a key", 0o600),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False])
+def test_a_file_of_another_kind_is_not_overwritten(run, app, kind, check):
+    name, content, mode_ = kind
+    other = app.parent / name
+    other.parent.mkdir(exist_ok=True)
+    other.write_text(content)
+    other.chmod(mode_)
+    result = run(**{**LITERAL, "credentials": "file", "password_file": name}, check=check)
+    assert result["msg"].startswith(f"{other}: exists, and is not the password file that {app} names")
+    assert (other.read_text(), mode(other), app.read_text()) == (content, mode_, BEFORE)
+
+
+def test_a_former_password_beside_app_config_is_overwritten(run, app):
+    former = app.parent / "postgres-password"
+    former.write_text("former")
+    former.chmod(0o600)
+    assert run(**{**LITERAL, "credentials": "file"})["changed"]
+    assert former.read_text() == "geheim-12345\n"
+
+
+def test_a_file_for_two_purposes(run, app):
+    files = {**LITERAL, "credentials": "file"}
+    assert f"password_file: {app} is an app-config file." in run(**{**files, "password_file": app.name})["msg"]
+    named = run(**{**files, "password_file": ".env", "env_file": ".env"})["msg"]
+    assert f"password_file: {app.parent}/.env is the env file." in named
+    both = run(**{**LITERAL, "credentials": "env", "env_file": app.name, "write_env_file": True})["msg"]
+    assert f"env_file: {app} is an app-config file." in both
+    assert app.read_text() == BEFORE
+
+
 def test_check_mode_takes_a_directory_for_the_password_that_is_not_there_yet(run, app):
     asked = {**LITERAL, "credentials": "file", "password_file": "secrets/one"}
     result = run(check=True, diff=True, **asked)

@@ -29,6 +29,10 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_schema import check_database
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.git_exposure import exposure
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.password_file import (
+    check_overwritten,
+    password_in,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError, named
 from ansible_collections.devportal.backstage.plugins.module_utils._files import (
     accounts,
@@ -41,7 +45,6 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files import 
     secret_rights,
     validate_command,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._files.env_dotenv import JS_SPACE
 from ansible_collections.devportal.backstage.plugins.module_utils._files.replacement import EditedFile
 from ansible_collections.devportal.backstage.plugins.module_utils._files.secret_rights import Rights
 from ansible_collections.devportal.backstage.plugins.module_utils._yaml.pyyaml import HAS_YAML, MISSING_YAML
@@ -241,8 +244,20 @@ class AppConfigChange:
             with replacement.edit(path) as file, named(path):
                 env_file.read(file.data or b"", self._options["env_format"])
 
+    def _check_distinct(self) -> None:
+        """Reject one file for two purposes."""
+        for option, path, used in (
+            ("password_file", self._password_path, self._has_password_file),
+            ("env_file", self._env_file, self._writes_env_file),
+        ):
+            if used and path in self._files:
+                raise CollectionError(f"{option}: {path} is an app-config file.", "Choose another file.")
+        if self._has_password_file and self._password_path == self._env_file:
+            raise CollectionError(f"password_file: {self._env_file} is the env file.", "Choose another file.")
+
     def _secret_file(self, file: EditedFile, stack: ExitStack) -> _SecretFile | None:
         """The password file or the env file, held until the stack ends; None where neither is to be written."""
+        self._check_distinct()
         if self._has_password_file:
             return self._with_password(file, stack)
         if not self._writes_env_file or not self._env_file or self._missing:
@@ -296,6 +311,8 @@ class AppConfigChange:
         self.warnings.extend(f"{self.path}: {warning}" for warning in patched.warnings)
         if self._present:
             self._check_git(backup=self._options["backup"] and patched.data != before and file.data is not None)
+        if self._has_password_file and secret and secret.file:
+            check_overwritten(secret.path, secret.file, self._options["password"], self.path, before)
         rights = self._rights(file)
         changed = patched.data != before or file.data is None or rights.differ_from(file)
         secret = secret if secret and secret.changed else None
@@ -386,9 +403,7 @@ class AppConfigChange:
         if password_file.mode not in (None, mode):
             self._report_tightened(password_file.path, mode)
             return True
-        # Backstage trims the end; a file that an admin wrote without a line feed is as good.
-        current = (password_file.data or b"").decode("utf-8", "replace").rstrip(JS_SPACE)
-        return bool(current != self._options["password"])
+        return bool(password_in(password_file.data) != self._options["password"])
 
     def _check_git(self, backup: bool) -> None:
         """Reject a secret where git tracks it, and report what the next `git add` would take."""

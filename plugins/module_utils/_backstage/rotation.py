@@ -29,6 +29,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage imp
     tls_check,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import check_password
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.password_file import password_file_in
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.rotation_journal import (
     JOURNALS,
     Credentials,
@@ -36,7 +37,6 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.rot
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.rotation_places import (
     Places,
-    password_file_in,
     read,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError

@@ -20,6 +20,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage imp
     effective_source,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import escape
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.password_file import password_file_in
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, owned
 from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
@@ -193,13 +194,3 @@ def read_with_author(path: str) -> tuple[bytes | None, Ids]:
         if not owned.is_directory(os.path.dirname(path)):
             return None, ROOT
         raise
-
-
-def password_file_in(path: str, data: bytes | None) -> str | None:
-    """The password file that an app-config file of this content names."""
-    try:
-        node = Document(data or b"").find((*_PASSWORD, "$file"))
-    except YamlPatchError:
-        return None
-    name = node.value if node else None
-    return os.path.join(os.path.dirname(path), name) if isinstance(name, str) else None
