@@ -31,7 +31,9 @@ attributes:
   idempotent: {}
 options:
   name:
-    description: Name of the unit, without C(.service).
+    description:
+      - Name of the unit, without C(.service).
+      - A unit of this name that this module has not written is rejected.
     type: str
     default: backstage
   user:
@@ -167,6 +169,17 @@ def _require_free_port(settings: service_unit.ServiceSettings) -> int | None:
     return listen.port
 
 
+def _require_own(units: dict[str, str]) -> None:
+    """Reject units that somebody else has written, before the first one is overwritten."""
+    for name in units:
+        path = os.path.join(FOLDER, name)
+        if not os.path.isdir(FOLDER):
+            service_unit.require_own(name, None)
+            continue
+        with files.edit(path) as file:
+            service_unit.require_own(name, file.data)
+
+
 def _write(units: dict[str, str], check_mode: bool) -> dict:
     changed = False
     diff = []
@@ -205,6 +218,7 @@ def main() -> None:
     with reported_by(module):
         settings = service_unit.ServiceSettings(**asked)
         units = settings.units()
+        _require_own(units)
         service_unit.require_root_owned(settings.env_file, service_unit.PREFIX + "env_file")
         missing = _missing_program(settings, module.check_mode)
         if not missing:

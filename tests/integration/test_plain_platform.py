@@ -316,6 +316,13 @@ class TestService:
         assert rocky.module("backstage_service", **service)["changed"] is False
         assert rocky.module("backstage_ready", service="backstage.service", state="started")["changed"] is False
 
+    def test_a_unit_of_the_admin_is_not_overwritten(self, rocky, service):
+        rocky.write("/etc/systemd/system/backstage-recovery.service", "[Unit]\nDescription=mine\n")
+        for check in (True, False):
+            rejected = rocky.module("backstage_service", check=check, **service)
+            assert "name: /etc/systemd/system/backstage-recovery.service exists, and was not" in rejected["msg"]
+            assert rocky.run("test", "-e", "/etc/systemd/system/backstage.service").returncode == 1
+
     def test_a_port_that_is_taken_is_named(self, rocky, service):
         rocky.shell("systemd-run --quiet --unit=other python3 -m http.server 7007 --bind 127.0.0.1; "
                     "until python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 7007))' 2>/dev/null; "

@@ -22,6 +22,11 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files.account
 PREFIX = "backstage_service_"  # of the role's variables, which the errors name
 _GLOB = "*?[\\"  # systemd takes EnvironmentFile= for a pattern
 
+# In the first line of what this role writes, that of version 1.0.0 included.
+_OURS = b"devportal.backstage"
+# Where packages have their units (systemd.unit(5)).
+_PACKAGED = ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+
 _SERVICE = """\
 # Managed by Ansible, role devportal.backstage.backstage_service.
 [Unit]
@@ -180,6 +185,26 @@ def require_entry(directory: str, user: str) -> None:
                 f"{PREFIX}directory: the OS user {user} may not enter {here} (mode {stat.S_IMODE(info.st_mode):04o}).",
                 f"Run for example: chmod 0755 {shlex.quote(here)}",
             )
+
+
+def require_own(name: str, text: bytes | None, folders: Sequence[str] = _PACKAGED) -> None:
+    """Reject a unit that somebody else has written: it would be overwritten, or masked.
+
+    Args:
+        name: of the unit, with its suffix.
+        text: of the unit that the administrator has; None for none.
+        folders: where packages have theirs.
+
+    Raises:
+        CollectionError: it is not one of this role's.
+    """
+    there = "" if text is None or _OURS in text.partition(b"\n")[0] else f"/etc/systemd/system/{name}"
+    there = there or next((path for path in (f"{folder}/{name}" for folder in folders) if os.path.lexists(path)), "")
+    if there:
+        raise CollectionError(
+            f"{PREFIX}name: {there} exists, and was not written by this role.",
+            f"Set {PREFIX}name to another name, or remove that unit.",
+        )
 
 
 def require_root_owned(file: str, option: str) -> None:

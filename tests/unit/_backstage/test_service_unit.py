@@ -13,6 +13,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage imp
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.service_unit import (
     ServiceSettings,
     require_entry,
+    require_own,
     require_root_owned,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
@@ -153,6 +154,18 @@ def test_the_recovery_restarts_after_a_failed_start_only(line, tmp_path):
     restarted = (tmp_path / "restarted").read_text() if (tmp_path / "restarted").exists() else ""
     assert restarted == ("--no-block restart portal.service\n" if line in GIVEN_UP else "")
     assert backend_log.start_failed(f"a\n{line}\nb") is (line in GIVEN_UP)
+
+
+def test_a_unit_of_somebody_else_is_not_taken_over(tmp_path):
+    ours = b"# Written by Ansible, role devportal.backstage.backstage_service.\n[Unit]\n"
+    for text in (None, ours, ours.replace(b"Written", b"Managed")):
+        require_own("portal.service", text, [str(tmp_path)])
+    for text in (b"", b"[Unit]\nDescription=devportal.backstage\n"):
+        with pytest.raises(CollectionError, match=r"backstage_service_name: /etc/systemd/system/portal.service"):
+            require_own("portal.service", text, [str(tmp_path)])
+    (tmp_path / "ssh.service").symlink_to("nowhere")
+    with pytest.raises(CollectionError, match=rf"backstage_service_name: {tmp_path}/ssh.service"):
+        require_own("ssh.service", None, [str(tmp_path)])
 
 
 @needs_root
