@@ -12,7 +12,6 @@ import pathlib
 import re
 import shlex
 import subprocess
-import sys
 import time
 
 import common
@@ -60,10 +59,9 @@ def _sanity_home(venv: pathlib.Path) -> pathlib.Path:
     return home
 
 
-def _sanity(name: str, python: str) -> Gate:
-    """`ansible-test sanity` of another ansible-core, tests/requirements/NAME.txt."""
-    venv = common.CACHE / f"venv-{name}"
-    program = venvs.ensure(name, venv, python)
+def _sanity(name: str, program: pathlib.Path) -> Gate:
+    """`ansible-test sanity` of another ansible-core, with the Python of its environment."""
+    venv = program.parents[1]
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     version = common.output([str(program), "-c", code]).stdout.strip()
     # A pyenv shim would be taken for a Python and does not start.
@@ -90,10 +88,10 @@ def _importer() -> Gate:
 
 def _slow_gates() -> list[Gate]:
     """The gates that take half a minute and more each."""
-    gates = [_sanity("oldest", sys.executable if sys.version_info < (3, 13) else "python3.12")]
+    gates = [_sanity("oldest", venvs.oldest())]
     newer = venvs.newer_python()
     if newer:
-        gates.append(_sanity("newest", newer))
+        gates.append(_sanity("newest", venvs.ensure("newest", common.CACHE / "venv-newest", newer)))
     else:
         common.say("  NOT CHECKED with the newest ansible-core: it needs Python 3.12 or later, and there is none here.")
     return [*gates, _importer()]

@@ -119,3 +119,9 @@ def ensure(name: str, folder: pathlib.Path, python: str = sys.executable) -> pat
     stamp.write_text(wanted)
     common.say(f"  ready after {time.monotonic() - start:.0f} s")
     return inside
+
+
+def oldest() -> pathlib.Path:
+    """The Python of the environment with the oldest supported ansible-core, which runs on Python 3.12 at most."""
+    python = sys.executable if sys.version_info < (3, 13) else "python3.12"
+    return ensure("oldest", common.CACHE / "venv-oldest", python)
