@@ -73,7 +73,8 @@ class ActionModule(ActionBase):
             }
         )[1]
         facts = task_vars or {}
-        problems = [*_delegation_problems(self._task.delegate_to), *self._variable_problems(facts)]
+        problems = [*_delegation_problems(self._task.delegate_to), *_display_problems(self._task)]
+        problems += self._variable_problems(facts)
         if arguments["scope"] == "host":
             problems += _required_problems(facts)
         result["warnings"] = [*_topology_warnings(facts)]
@@ -144,6 +145,32 @@ def _delegation_problems(host: str | None) -> list[str]:
         f"delegate_to: the roles of this collection work on the host that their variables belong to, not on {host}. "
         f"Run the role in a play with hosts: {host}."
     ]
+
+
+def _display_problems(task: Any) -> list[str]:
+    """A sentence where the headers of tasks would show passwords.
+
+    With display_args_to_stdout they show arguments, which are templates until a host has run the task. The callback
+    `default` waits for that with some strategies, and where it leaves out hosts.
+    """
+    if not constants.DISPLAY_ARGS_TO_STDOUT:
+        return []
+    strategies = {constants.DEFAULT_STRATEGY, getattr(getattr(task._parent, "_play", None), "strategy", "")}
+    shown = (_option_of_the_output(name) for name in ("display_skipped_hosts", "display_ok_hosts"))
+    if all(shown) and not any(str(name).endswith(("free", "host_pinned")) for name in strategies):
+        return []
+    return [
+        "display_args_to_stdout: with it, and with strategy free or hosts that are not displayed, Ansible shows the "
+        "passwords among the arguments of tasks. Set ANSIBLE_DISPLAY_ARGS_TO_STDOUT=false for this run."
+    ]
+
+
+def _option_of_the_output(name: str) -> bool:
+    try:
+        plugin = constants.DEFAULT_STDOUT_CALLBACK
+        return bool(constants.config.get_config_value(name, plugin_type="callback", plugin_name=plugin))
+    except AnsibleError:  # which this callback does not have
+        return True
 
 
 def _required_problems(facts: dict[str, Any]) -> list[str]:

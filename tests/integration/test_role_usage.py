@@ -116,6 +116,17 @@ def test_an_interpreter_that_no_package_is_for(run, tmp_path):
     assert_only_validated(output)
 
 
+@pytest.mark.parametrize(
+    ("settings", "shows"),
+    [({}, False), ({"ANSIBLE_STRATEGY": "free"}, True), ({"ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false"}, True)],
+)
+def test_arguments_in_the_headers_of_tasks(run, settings, shows):
+    code, output, _ran = run(SITE, env={"ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "true", **settings})
+    assert "hunter2" not in output
+    assert (code, "Set ANSIBLE_DISPLAY_ARGS_TO_STDOUT=false" in output) == (2 if shows else 0, shows), output
+    assert not shows or "Configure the PostgreSQL cluster" not in output
+
+
 def test_a_newer_version_is_rejected_and_the_playbook_for_it_named(run, server):
     code, output, _ran = run(SITE, backstage_postgresql_version=str(server.version + 1))
     assert code == 2, output
