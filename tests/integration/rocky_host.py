@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 
 import ansible
-from conftest import _RUNNER
+from module_runs import PROGRAM
 
 _TREES = pathlib.Path(__file__).resolve().parents[5]
 _REPOSITORY = """[pgdg14]
@@ -78,7 +78,7 @@ class Rocky:
         arguments.update(_ansible_check_mode=check, _ansible_diff=diff)
         killer = [] if killed_after is None else ["timeout", "--signal=KILL", f"{killed_after:.3f}"]
         done = self.run(
-            *killer, "python3", "-B", "-c", _RUNNER,
+            *killer, "python3", "-B", "-c", PROGRAM,
             given=json.dumps({"name": name, "args": arguments}), PYTHONPATH="/collection:/ansible",
         )  # fmt: skip
         if killer and done.returncode == 137:

@@ -111,8 +111,8 @@ class Host:
             found[name] = (digest, info.st_mode, info.st_uid, info.st_mtime_ns, info.st_ino)
         return found
 
-    def runs(self, **more):
-        """Each module that looks at an app, and one of them in check mode, too; all that was said."""
+    def runs(self, check=True, **more):
+        """Each module that looks at an app, with `check` one of them in check mode first; all that was said."""
         env = os.path.join(self.app, ".env")
         path = os.path.join(self.app, "app-config.yaml")
         wanted = {"path": path, "host": "db", "env_file": env, "credentials": "file", "password": "new-secret"}
@@ -126,6 +126,8 @@ class Host:
         ]
         results = []
         for number, (name, arguments) in enumerate(calls):
+            if number == 0 and not check:
+                continue
             began = time.monotonic()
             result = self.run_module(name, check=number == 0, diff=True, **arguments, **more)
             assert time.monotonic() - began < 40, name
@@ -240,11 +242,15 @@ STALLS = {
 }
 
 
+# What only the time limit ends, of ten seconds a run; check mode reads the same files.
+LONG = ("includes", "long_work")
+
+
 @pytest.mark.parametrize("way", STALLS)
 def test_a_run_ends(host, way):
     STALLS[way](host)
     host.give()
-    results = host.runs()
+    results = host.runs(check=way not in LONG)
     host.check(results)
     assert any(result["failed"] or result.get("would_start") is False for _name, result in results)
 
