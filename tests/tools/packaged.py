@@ -18,7 +18,7 @@ import images
 NAME = images.name("packaged")
 SOURCES = pathlib.Path(__file__).with_name("packaged")
 # The scenarios whose hosts are made of it.
-SCENARIOS = {"ha"}
+SCENARIOS = {"backstage", "ha"}
 
 
 def ensure() -> None:

@@ -13,6 +13,7 @@ from ansible_collections.devportal.backstage.molecule.shared.tests.plugin import
 
 # Generous, since other things may keep the cores busy: a start takes about 5 s of one.
 PATIENCE = 240
+FILES = "/etc/backstage-postgresql-tls"
 READINESS = "/.backstage/health/v1/readiness"
 ENTITIES = {"api:default/example-api", "component:default/example-website", "system:default/examples"}
 GET = """
@@ -94,3 +95,13 @@ class Portal:
                 return found
             assert time.monotonic() < deadline, found
             time.sleep(1)
+
+
+def serial(portal):
+    """Of the certificate that the server presents, seen from the app host."""
+    server = portal.server["ansible_host"]
+    command = f"openssl s_client -starttls postgres -connect {server}:5432 -CAfile {FILES}/ca.crt -verify_return_error"
+    command += f" -verify_hostname {server} </dev/null | openssl x509 -noout -serial"
+    done = portal.app.run(command)
+    assert done.stdout.startswith("serial="), done.stderr
+    return done.stdout.strip()
