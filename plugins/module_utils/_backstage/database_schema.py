@@ -12,6 +12,7 @@ in `src/entrypoints/database/connectors` there.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Mapping
 from typing import Any, Callable
 
@@ -19,6 +20,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage.con
     KEYS,
     PLACEHOLDER,
 )
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.knex_pool import pool_fault
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files.secret_names import REFERENCES
 
@@ -161,6 +163,21 @@ def _connection(value: Any, where: str) -> None:
             raise CollectionError(f"{where}.{key} is not a key that PostgreSQL's client knows; did you mean {near[0]}?")
 
 
+def _knex_config(value: Any, where: str) -> None:
+    _DICTIONARY(value, where)
+    pool = value.get("pool")
+    if not isinstance(pool, Mapping) or is_reference(pool):
+        return
+    given = {key: item for key, item in pool.items() if item is not None and not is_reference(item)}
+    # What is not given here may be in the file.
+    fault = pool_fault({"min": 0, "max": sys.maxsize, **given})
+    if fault:
+        raise CollectionError(
+            f"{where}.pool.{fault[0]} {fault[1]}, with which no plugin connects.",
+            "Write a number; a variable (${...}) always gives a text.",
+        )
+
+
 _DICTIONARY = _is(Mapping, "a dictionary")
 _BOOLEAN = _is(bool, "true or false")
 _STRING = _is(str, "a string")
@@ -169,7 +186,7 @@ DATABASE_KEYS: dict[str, _Rule] = {
     "connection": _connection,
     "ensureExists": _BOOLEAN,
     "ensureSchemaExists": _BOOLEAN,
-    "knexConfig": _DICTIONARY,
+    "knexConfig": _knex_config,
     "plugin": _each(
         _keys(
             {
@@ -177,7 +194,7 @@ DATABASE_KEYS: dict[str, _Rule] = {
                 "connection": _connection,
                 "ensureExists": _BOOLEAN,
                 "ensureSchemaExists": _BOOLEAN,
-                "knexConfig": _DICTIONARY,
+                "knexConfig": _knex_config,
                 "role": _STRING,
                 "skipMigrations": _BOOLEAN,
             }
