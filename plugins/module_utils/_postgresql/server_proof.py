@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-import ssl
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -127,6 +126,8 @@ def offered_iterations(wanted: Mapping[str, Any]) -> int | None:
 
 def _encrypted(plain: socket.socket) -> socket.socket:
     """Raises: OSError: the server speaks no TLS."""
+    import ssl  # a tenth of the CPU of a task that only sets a password, which needs it nowhere
+
     plain.sendall(struct.pack("!ii", 8, 80877103))  # SSLRequest
     if plain.recv(1) != b"S":
         raise OSError("no TLS")
