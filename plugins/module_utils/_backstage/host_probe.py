@@ -56,15 +56,13 @@ else
 fi
 true
 """
-
-
 _VERSION = 'import sys; print("devportal:python %d.%d" % sys.version_info[:2])'
 # Without the current directory, which Python puts first. A distribution's packages are for its own python3.
 _LIBRARIES = """
 sys.path = [place for place in sys.path if place]
 import importlib.util, os
-own = sys.prefix == "/usr" and os.path.realpath(sys.executable) == os.path.realpath("/usr/bin/python3")
-print("devportal:interpreter %s %s" % (("foreign", "own")[own], sys.executable))
+if sys.prefix != "/usr" or os.path.realpath(sys.executable) != os.path.realpath("/usr/bin/python3"):
+    print("devportal:foreign " + sys.executable)
 for name in {libraries}:
     if getattr(importlib.util.find_spec(name), "origin", None):
         print("devportal:library " + name)
@@ -136,7 +134,6 @@ def parse(text: str) -> Host:
     ids = (fields.get("ID", "linux"), *fields.get("ID_LIKE", "").split())
     release = fields.get("VERSION_ID", "")
     versions = (re.search(r"\) (\d+)", line) for line in found.get("server", []))
-    kind, _space, interpreter = found.get("interpreter", [""])[-1].partition(" ")
     return Host(
         name=fields.get("PRETTY_NAME") or "A system without /etc/os-release",
         distribution=ids[0],
@@ -149,7 +146,7 @@ def parse(text: str) -> Host:
         uid=int(found.get("uid", ["0"])[-1]),
         clusters=tuple(_listed(found.get("cluster", ()))),
         libraries=frozenset(found.get("library", ())),
-        foreign=interpreter if kind == "foreign" else "",
+        foreign=found.get("foreign", [""])[-1],
     )
 
 

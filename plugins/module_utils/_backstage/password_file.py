@@ -18,13 +18,13 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files.replace
 with contextlib.suppress(ImportError):  # pyyaml.HAS_YAML tells
     from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError
 
-_PASSWORD = ("backend", "database", "connection", "password")
+PASSWORD = ("backend", "database", "connection", "password")
 
 
 def password_file_in(path: str, data: bytes | None) -> str | None:
     """The password file that an app-config file of this content names."""
     try:
-        node = Document(data or b"").find((*_PASSWORD, "$file"))
+        node = Document(data or b"").find((*PASSWORD, "$file"))
     except YamlPatchError:
         return None
     name = node.value if node else None

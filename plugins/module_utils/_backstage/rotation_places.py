@@ -20,7 +20,10 @@ from ansible_collections.devportal.backstage.plugins.module_utils._backstage imp
     effective_source,
 )
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.connection_settings import escape
-from ansible_collections.devportal.backstage.plugins.module_utils._backstage.password_file import password_file_in
+from ansible_collections.devportal.backstage.plugins.module_utils._backstage.password_file import (
+    PASSWORD,
+    password_file_in,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._errors import CollectionError
 from ansible_collections.devportal.backstage.plugins.module_utils._files import env_file, owned
 from ansible_collections.devportal.backstage.plugins.module_utils._files import replacement as files
@@ -28,8 +31,6 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files.account
 
 with contextlib.suppress(ImportError):  # pyyaml.HAS_YAML tells
     from ansible_collections.devportal.backstage.plugins.module_utils._yaml.patch import Document, YamlPatchError
-
-_PASSWORD = ("backend", "database", "connection", "password")
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Places:
             return password.encode() + b"\n"
         try:
             document = Document(data)
-            document.set(_PASSWORD, escape(password))
+            document.set(PASSWORD, escape(password))
             return document.data
         except YamlPatchError as error:
             raise CollectionError(f"{self.holder}: {error}") from error

@@ -12,14 +12,13 @@ import contextlib
 import re
 import socket
 import ssl
-import struct
 import time
 
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.check_report import Check, Report, Stop
 from ansible_collections.devportal.backstage.plugins.module_utils._backstage.database_target import Login, Tls
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql import client_certificate
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.server_proof import agrees_to_tls
 
-_SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL manual, 55.7 Message Formats
 _TIMEOUT = 15.0  # seconds
 # What a server says about a client's certificate (RFC 8446, section 6.2).
 _REJECTED = re.compile(r"alert (unknown ca|(?:bad|unsupported) certificate|certificate (?:expired|revoked|unknown))")
@@ -52,8 +51,7 @@ def check_tls(report: Report, login: Login) -> str:
     context = _context(report, tls)
     try:
         with socket.create_connection((login.host, login.port), _TIMEOUT) as plain:
-            plain.sendall(_SSL_REQUEST)
-            if plain.recv(1) != b"S":
+            if not agrees_to_tls(plain):
                 report.failed(
                     "tls",
                     f"The server at {where} speaks no TLS, and Backstage is configured to use it.",

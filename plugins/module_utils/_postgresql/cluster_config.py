@@ -287,8 +287,10 @@ def _changes(made: Plan, state: ServerState) -> list[SettingChange]:
         for setting in state.settings.values()
         if setting.context != "internal" and (setting.name in made.names or setting.file in made.our_paths)
     ]
-    names = [setting.name for setting in ours]
-    before, after = effective_settings(made.staged_before, names), effective_settings(made.staged, names)
+    after = effective_settings(made.staged, [setting.name for setting in ours])
+    # A setting costs a process, so the configuration of now is asked for those alone that may change.
+    ours = [one for one in ours if one.source in SESSION_SOURCES or after[one.name] != one.value]
+    before = effective_settings(made.staged_before, [setting.name for setting in ours])
     loaded = not any(made.stale(planned, state) for planned in made.setting_files)
     changes = []
     for setting in (_server_wide(each, before[each.name], state) for each in ours):

@@ -25,7 +25,10 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.se
     effective_settings,
     values_of,
 )
-from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.setting_places import check_places
+from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.setting_places import (
+    PLACES,
+    check_places,
+)
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.state_check import (
     reject_overridden,
     reject_rules,
@@ -72,6 +75,8 @@ def check_plan(made: Plan) -> list[str]:
 
 def _reject_places(made: Plan) -> list[str]:
     """Reject paths that are missing; only a warning where an earlier task would have created them."""
+    if not PLACES.intersection(made.names):
+        return []
     in_force = effective_settings(made.staged, ("ssl", "logging_collector"))
     ssl, collector = (in_force[name] == "on" for name in ("ssl", "logging_collector"))
     try:

@@ -30,6 +30,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.au
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SECONDS = 15.0  # for each answer
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL manual, 55.7 Message Formats
 _SASL, _SASL_CONTINUE, _SASL_FINAL = 10, 11, 12
 _MOST_BYTES = 1 << 14
 
@@ -124,12 +125,17 @@ def offered_iterations(wanted: Mapping[str, Any]) -> int | None:
     return None
 
 
+def agrees_to_tls(plain: socket.socket) -> bool:
+    """Ask a server for TLS on a new connection; where it agrees, the handshake comes next."""
+    plain.sendall(_SSL_REQUEST)
+    return plain.recv(1) == b"S"
+
+
 def _encrypted(plain: socket.socket) -> socket.socket:
     """Raises: OSError: the server speaks no TLS."""
     import ssl  # a tenth of the CPU of a task that only sets a password, which needs it nowhere
 
-    plain.sendall(struct.pack("!ii", 8, 80877103))  # SSLRequest
-    if plain.recv(1) != b"S":
+    if not agrees_to_tls(plain):
         raise OSError("no TLS")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

@@ -19,6 +19,7 @@ from ansible_collections.devportal.backstage.plugins.module_utils._files.account
 from ansible_collections.devportal.backstage.plugins.module_utils._postgresql.cluster import Cluster
 
 _CERTIFICATES = ("ssl_cert_file", "ssl_key_file", "ssl_ca_file", "ssl_crl_file", "ssl_dh_params_file")
+PLACES = {"unix_socket_directories", "log_directory", *_CERTIFICATES, "unix_socket_group"}
 # The operating system creates it before each start of a server.
 _CREATED_AT_START = ("/run/postgresql", "/var/run/postgresql")
 

@@ -98,7 +98,7 @@ def test_an_old_python(python, passes):
 
 
 class TestInterpreter:
-    FOREIGN = "interpreter foreign /opt/venv/bin/python"
+    FOREIGN = "foreign /opt/venv/bin/python"
 
     def test_a_packages_library_is_not_for_another_interpreter(self):
         for packages in ((), ("package python3-psycopg2",)):
@@ -108,7 +108,7 @@ class TestInterpreter:
                 "the distribution's packages of it are not for this interpreter. Set it to /usr/bin/python3, or "
                 "install that for /opt/venv/bin/python."
             )
-        assert not asked(system("debian", "13", "", "interpreter own /usr/bin/python3"))
+        assert not asked(system("debian", "13"))
 
     def test_libraries_that_it_finds_need_no_package(self):
         host = system("debian", "13", "", self.FOREIGN, "library yaml", "library psycopg2")
